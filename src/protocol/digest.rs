@@ -1,0 +1,103 @@
+//! The checksum over the bytes received, and the evidence it gives.
+//!
+//! Guarantees: a [`Verified`] exists only where length and checksum were compared and found
+//! equal (SR-CRC-002, SR-CRC-004, SR-LEN-001). Refuses to know: what is done with it.
+//!
+//! CRC32C (Castagnoli, RFC 3720 appendix B.4) detects accidents, not adversaries.
+
+use core::fmt::Debug;
+use core::hash::Hash;
+
+use super::envelope::Identity;
+use super::id::{DatabaseId, Symbol, Text};
+use super::rejection::Rejection;
+
+/// A running checksum. `Default` is the checksum of no bytes.
+///
+/// The second implementers are the weak digests that the checkers must catch.
+pub trait Digest: Clone + Debug + Default + Eq + Hash {
+    /// Takes the next bytes in.
+    #[must_use]
+    fn append(self, bytes: &[u8]) -> Self;
+    /// The checksum of all bytes taken in.
+    fn value(&self) -> u32;
+}
+
+/// CRC32C by the `crc32c` crate, which uses the processor's instruction where there is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Crc32c(u32);
+
+impl Digest for Crc32c {
+    fn append(self, bytes: &[u8]) -> Self {
+        Self(crc32c::crc32c_append(self.0, bytes))
+    }
+
+    fn value(&self) -> u32 {
+        self.0
+    }
+}
+
+/// Evidence that all bytes of one snapshot arrived and have the declared checksum.
+///
+/// Publishing takes it, so that publishing unchecked bytes does not compile (SR-CRC-004):
+///
+/// ```compile_fail,E0451
+/// use snapshot_receiver::protocol::{Effect, Identity, Verified};
+/// fn publish_unchecked(identity: Identity) -> Effect<std::sync::Arc<str>, Vec<u8>> {
+///     Effect::Publish(Verified { identity })
+/// }
+/// ```
+///
+/// The control differs in nothing but where the evidence comes from, and compiles:
+///
+/// ```
+/// use snapshot_receiver::protocol::{Effect, Identity, Verified};
+/// fn publish_checked(verified: Verified) -> Effect<std::sync::Arc<str>, Vec<u8>> {
+///     let _identity: &Identity = verified.identity();
+///     Effect::Publish(verified)
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Verified<T = Text> {
+    identity: Identity<T>,
+}
+
+impl<T: Symbol> Verified<T> {
+    /// Compares length, then checksum, with what was declared.
+    ///
+    /// # Errors
+    /// [`Rejection::LengthMismatch`] or [`Rejection::CrcMismatch`].
+    pub(super) fn check<D: Digest>(
+        identity: &Identity<T>,
+        received_bytes: u64,
+        digest: &D,
+    ) -> Result<Self, Rejection<T>> {
+        if received_bytes != identity.total_bytes {
+            return Err(Rejection::LengthMismatch {
+                total_bytes: identity.total_bytes,
+                received_bytes,
+            });
+        }
+        if digest.value() != identity.total_crc32c {
+            return Err(Rejection::CrcMismatch {
+                declared: identity.total_crc32c,
+                computed: digest.value(),
+            });
+        }
+        Ok(Self {
+            identity: identity.clone(),
+        })
+    }
+
+    /// What was verified.
+    #[must_use]
+    pub fn identity(&self) -> &Identity<T> {
+        &self.identity
+    }
+
+    /// The database whose snapshot was verified.
+    #[must_use]
+    pub fn database(&self) -> &DatabaseId<T> {
+        &self.identity.database
+    }
+}

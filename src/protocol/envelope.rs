@@ -1,0 +1,96 @@
+//! What a source sends.
+//!
+//! Guarantees: a [`Chunk`] has valid ids; one identity means one snapshot of one database.
+//! Refuses to know: how an envelope travels or is encoded, and who holds its payload.
+
+use super::id::{ClusterId, DatabaseId, Text};
+use super::rejection::Rejection;
+
+/// One chunk as it came, its ids not yet checked.
+///
+/// `B` is the payload (`Bytes`, `Vec<u8>`, an array of a model): it is moved, never copied.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Envelope<B> {
+    /// The cluster that sends. Valid: 1 to 200 bytes of UTF-8.
+    pub source_cluster_id: Text,
+    /// The database this is a snapshot of. Valid: see [`DatabaseId`].
+    pub source_database_id: Text,
+    /// The log sequence number that the snapshot is consistent at; a larger one is newer.
+    pub snapshot_lsn: u64,
+    /// Bytes of the whole snapshot.
+    pub total_bytes: u64,
+    /// CRC32C (Castagnoli) of the whole snapshot.
+    pub total_crc32c: u32,
+    /// Where `data` belongs, in bytes from the snapshot's start. 0 starts a new attempt.
+    pub offset: u64,
+    /// The bytes; may be empty.
+    pub data: B,
+    /// Whether this chunk ends the snapshot.
+    pub done: bool,
+}
+
+impl<B> Envelope<B> {
+    /// Checks both ids, the database's first (order of judgement, SR-ADM-001).
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidDatabaseId`] or [`Rejection::InvalidClusterId`].
+    pub fn into_chunk(self) -> Result<Chunk<Text, B>, Rejection> {
+        let database = DatabaseId::new(self.source_database_id).map_err(Rejection::InvalidDatabaseId)?;
+        let cluster = ClusterId::new(self.source_cluster_id).map_err(Rejection::InvalidClusterId)?;
+        Ok(Chunk {
+            identity: Identity {
+                cluster,
+                database,
+                snapshot_lsn: self.snapshot_lsn,
+                total_bytes: self.total_bytes,
+                total_crc32c: self.total_crc32c,
+            },
+            offset: self.offset,
+            data: self.data,
+            done: self.done,
+        })
+    }
+}
+
+/// What every chunk of one snapshot has in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity<T = Text> {
+    /// The cluster that sends.
+    pub cluster: ClusterId<T>,
+    /// The database it is a snapshot of.
+    pub database: DatabaseId<T>,
+    /// The log sequence number of the snapshot.
+    pub snapshot_lsn: u64,
+    /// Bytes of the whole snapshot.
+    pub total_bytes: u64,
+    /// The declared CRC32C of the whole snapshot.
+    pub total_crc32c: u32,
+}
+
+/// One chunk whose ids are valid: what the transition function is given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Chunk<T, B> {
+    /// Which snapshot this is a part of.
+    pub identity: Identity<T>,
+    /// Where `data` belongs, in bytes from the snapshot's start.
+    pub offset: u64,
+    /// The bytes; may be empty.
+    pub data: B,
+    /// Whether this chunk ends the snapshot.
+    pub done: bool,
+}
+
+impl<T, B: AsRef<[u8]>> Chunk<T, B> {
+    /// Length of the payload in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        // A slice is at most isize::MAX bytes, which every u64 holds.
+        self.data.as_ref().len() as u64
+    }
+
+    /// The first offset after the payload; `None` past `u64`.
+    #[must_use]
+    pub fn end(&self) -> Option<u64> {
+        self.offset.checked_add(self.length())
+    }
+}

@@ -1,0 +1,469 @@
+//! The transition function: every decision of the receiver.
+//!
+//! Guarantees: total, deterministic, no half-updated state (each arm builds the next one whole);
+//! an envelope that is not admitted leaves the state as it was (SR-ADM-004). Refuses to know:
+//! how effects are performed, and whether anybody else calls at the same time: the executor
+//! finishes one event before it brings the next.
+//!
+//! Read it beside the table in SPEC.md: the arms stand in the table's order.
+
+use super::digest::{Digest, Verified};
+use super::effect::{Effect, Effects, Progress, Reply};
+use super::envelope::{Chunk, Identity};
+use super::event::{Event, Failure, OlderStart, Vacancy};
+use super::id::Symbol;
+use super::limits::Limits;
+use super::rejection::{IdentityMismatch, Rejection};
+use super::state::{
+    AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart, Commit, Ending, FinalChunk, Memory, State, Step,
+};
+
+/// Takes one event in and says what follows from it.
+///
+/// ```
+/// use snapshot_receiver::protocol::{step, Effect, Envelope, Event, Limits, OlderStart, Reply, State, Vacancy};
+///
+/// let envelope = Envelope {
+///     source_cluster_id: "prod-us".into(),
+///     source_database_id: "db_01".into(),
+///     snapshot_lsn: 42,
+///     total_bytes: 6,
+///     total_crc32c: 0x8c0b_db85,
+///     offset: 0,
+///     data: *b"hel",
+///     done: false,
+/// };
+/// let event = Event::ChunkArrived {
+///     chunk: envelope.into_chunk()?,
+///     vacancy: Vacancy::Free,
+///     older_start: OlderStart::Refused,
+/// };
+/// let state: State = State::default();
+/// let next = step(&Limits::default(), state, event);
+/// assert_eq!(next.effects.as_slice(), [
+///     Effect::Create,
+///     Effect::Write { offset: 0, data: *b"hel" },
+///     Effect::Reply(Reply::Pending { bytes_done: 3 }),
+/// ]);
+/// # Ok::<(), snapshot_receiver::protocol::Rejection>(())
+/// ```
+pub fn step<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    state: State<T, D>,
+    event: Event<T, B>,
+) -> Step<T, B, D> {
+    match event {
+        Event::ChunkArrived {
+            chunk,
+            vacancy,
+            older_start,
+        } => chunk_arrived(limits, state, chunk, vacancy, older_start),
+        Event::AbortRequested => abort_requested(state),
+        Event::IdleExpired => idle_expired(state),
+        Event::EffectsPerformed => effects_performed(state),
+        Event::EffectFailed(failure) => effect_failed(state, failure),
+    }
+}
+
+/// Whether `chunk` would start a transfer where none runs, so that the shell has to find a place
+/// for it before the step (SR-CON-005).
+pub fn needs_place<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    state: &State<T, D>,
+    chunk: &Chunk<T, B>,
+    older_start: OlderStart,
+) -> bool {
+    !state.is_running() && judge(limits, state, chunk, Vacancy::Free, older_start) == Ok(Admission::Start)
+}
+
+/// What an admitted envelope is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admission {
+    Start,
+    Continuation,
+    RepeatedFinalChunk,
+}
+
+/// The order of judgement: only the first broken rule is reported.
+fn judge<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    state: &State<T, D>,
+    chunk: &Chunk<T, B>,
+    vacancy: Vacancy,
+    older_start: OlderStart,
+) -> Result<Admission, Rejection<T>> {
+    if chunk.length() > limits.chunk_bytes_max {
+        return Err(Rejection::ChunkTooLarge {
+            limit: limits.chunk_bytes_max,
+            actual: chunk.length(),
+        });
+    }
+    if chunk.offset == 0 {
+        judge_start(limits, state, chunk, vacancy, older_start)
+    } else {
+        judge_continuation(state, chunk)
+    }
+}
+
+fn judge_start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    state: &State<T, D>,
+    chunk: &Chunk<T, B>,
+    vacancy: Vacancy,
+    older_start: OlderStart,
+) -> Result<Admission, Rejection<T>> {
+    let identity = &chunk.identity;
+    if identity.total_bytes > limits.snapshot_bytes_max {
+        return Err(Rejection::SnapshotTooLarge {
+            limit: limits.snapshot_bytes_max,
+            actual: identity.total_bytes,
+        });
+    }
+    judge_end(identity, chunk)?;
+    let newest = match state {
+        State::AwaitingChunk(phase) => Some(phase.identity.snapshot_lsn),
+        State::AwaitingStart(AwaitingStart { latest, .. })
+        | State::AwaitingPublication(AwaitingPublication { latest, .. })
+        | State::AwaitingRemoval(AwaitingRemoval { latest, .. }) => latest
+            .as_ref()
+            .filter(|commit| commit.cluster == identity.cluster)
+            .map(|commit| commit.snapshot_lsn),
+    };
+    match (older_start, newest) {
+        (OlderStart::Refused, Some(newest)) if identity.snapshot_lsn < newest => {
+            return Err(Rejection::StaleSnapshot {
+                newest,
+                actual: identity.snapshot_lsn,
+            });
+        }
+        (OlderStart::Refused | OlderStart::Allowed, Some(_) | None) => {}
+    }
+    match vacancy {
+        Vacancy::Exhausted { transfers_max } if !state.is_running() => {
+            Err(Rejection::TooManyTransfers { transfers_max })
+        }
+        Vacancy::Exhausted { .. } | Vacancy::Free => Ok(Admission::Start),
+    }
+}
+
+fn judge_continuation<T: Symbol, B: AsRef<[u8]>, D>(
+    state: &State<T, D>,
+    chunk: &Chunk<T, B>,
+) -> Result<Admission, Rejection<T>> {
+    match state {
+        State::AwaitingStart(phase) => match &phase.memory {
+            Memory::CommittedBy(final_chunk) if is_repeated(final_chunk, chunk) => Ok(Admission::RepeatedFinalChunk),
+            Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => Err(Rejection::OffsetMismatch {
+                expected: 0,
+                actual: chunk.offset,
+            }),
+        },
+        State::AwaitingChunk(phase) => {
+            same_identity(&phase.identity, &chunk.identity).map_err(Rejection::IdentityMismatch)?;
+            if chunk.offset != phase.received_bytes {
+                return Err(Rejection::OffsetMismatch {
+                    expected: phase.received_bytes,
+                    actual: chunk.offset,
+                });
+            }
+            judge_end(&phase.identity, chunk)?;
+            Ok(Admission::Continuation)
+        }
+        // Never asked: both phases are answered before an envelope is judged.
+        State::AwaitingPublication(_) | State::AwaitingRemoval(_) => Err(Rejection::OffsetMismatch {
+            expected: 0,
+            actual: chunk.offset,
+        }),
+    }
+}
+
+fn judge_end<T: Symbol, B: AsRef<[u8]>>(identity: &Identity<T>, chunk: &Chunk<T, B>) -> Result<(), Rejection<T>> {
+    match chunk.end() {
+        Some(end) if end <= identity.total_bytes => Ok(()),
+        end => Err(Rejection::LengthOverrun {
+            total_bytes: identity.total_bytes,
+            end: end.unwrap_or(u64::MAX),
+        }),
+    }
+}
+
+fn is_repeated<T: Symbol, B: AsRef<[u8]>>(final_chunk: &FinalChunk<T>, chunk: &Chunk<T, B>) -> bool {
+    chunk.done
+        && chunk.offset == final_chunk.offset
+        && chunk.length() == final_chunk.length
+        && chunk.identity == final_chunk.identity
+}
+
+fn same_identity<T: Symbol>(expected: &Identity<T>, actual: &Identity<T>) -> Result<(), IdentityMismatch<T>> {
+    if actual.database != expected.database {
+        return Err(IdentityMismatch::Database {
+            expected: expected.database.clone(),
+            actual: actual.database.clone(),
+        });
+    }
+    if actual.cluster != expected.cluster {
+        return Err(IdentityMismatch::Cluster {
+            expected: expected.cluster.clone(),
+            actual: actual.cluster.clone(),
+        });
+    }
+    if actual.snapshot_lsn != expected.snapshot_lsn {
+        return Err(IdentityMismatch::SnapshotLsn {
+            expected: expected.snapshot_lsn,
+            actual: actual.snapshot_lsn,
+        });
+    }
+    if actual.total_bytes != expected.total_bytes {
+        return Err(IdentityMismatch::TotalBytes {
+            expected: expected.total_bytes,
+            actual: actual.total_bytes,
+        });
+    }
+    if actual.total_crc32c != expected.total_crc32c {
+        return Err(IdentityMismatch::TotalCrc32c {
+            expected: expected.total_crc32c,
+            actual: actual.total_crc32c,
+        });
+    }
+    Ok(())
+}
+
+fn chunk_arrived<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    state: State<T, D>,
+    chunk: Chunk<T, B>,
+    vacancy: Vacancy,
+    older_start: OlderStart,
+) -> Step<T, B, D> {
+    let admission = judge(limits, &state, &chunk, vacancy, older_start);
+    match (state, admission) {
+        (state @ (State::AwaitingPublication(_) | State::AwaitingRemoval(_)), _) => reply(state, Reply::OutOfTurn),
+        (state, Err(rejection)) => {
+            let resume_offset = state.resume_offset(&chunk.identity);
+            reply(
+                state,
+                Reply::Rejected {
+                    rejection,
+                    resume_offset,
+                    removal_failed: None,
+                },
+            )
+        }
+        (State::AwaitingStart(phase), Ok(Admission::Start)) => {
+            let may_leave = match phase.memory {
+                Memory::RemovalOwed => EarlierPartial::MayStand,
+                Memory::Nothing | Memory::CommittedBy(_) => EarlierPartial::None,
+            };
+            start(limits, phase.latest, may_leave, chunk)
+        }
+        (State::AwaitingChunk(phase), Ok(Admission::Start)) => {
+            start(limits, phase.latest, EarlierPartial::MayStand, chunk)
+        }
+        (State::AwaitingChunk(phase), Ok(Admission::Continuation)) => {
+            receive(limits, phase, EarlierPartial::MayStand, Effects::new(), chunk)
+        }
+        (state @ State::AwaitingStart(_), Ok(Admission::RepeatedFinalChunk)) => {
+            let snapshot_lsn = chunk.identity.snapshot_lsn;
+            reply(state, Reply::Committed { snapshot_lsn })
+        }
+        // `judge` continues only what runs and repeats only what was committed.
+        (state @ State::AwaitingStart(_), Ok(Admission::Continuation))
+        | (state @ State::AwaitingChunk(_), Ok(Admission::RepeatedFinalChunk)) => reply(state, Reply::OutOfTurn),
+    }
+}
+
+/// Whether a file of ours may stand under the partial's name before the step's effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlierPartial {
+    None,
+    MayStand,
+}
+
+fn start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    latest: Option<Commit<T>>,
+    earlier: EarlierPartial,
+    chunk: Chunk<T, B>,
+) -> Step<T, B, D> {
+    let phase = AwaitingChunk {
+        latest,
+        identity: chunk.identity.clone(),
+        received_bytes: 0,
+        reported_bytes: 0,
+        digest: D::default(),
+    };
+    let mut effects = Effects::new();
+    effects.push(Effect::Create);
+    receive(limits, phase, earlier, effects, chunk)
+}
+
+/// The admitted chunk's bytes count; then, if it says `done`, length and checksum are judged.
+fn receive<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    limits: &Limits,
+    phase: AwaitingChunk<T, D>,
+    earlier: EarlierPartial,
+    mut effects: Effects<T, B>,
+    chunk: Chunk<T, B>,
+) -> Step<T, B, D> {
+    let (offset, length, done) = (chunk.offset, chunk.length(), chunk.done);
+    let received_bytes = phase.received_bytes + length;
+    let digest = phase.digest.append(chunk.data.as_ref());
+    if length > 0 {
+        effects.push(Effect::Write {
+            offset,
+            data: chunk.data,
+        });
+    }
+    if !done {
+        let next = AwaitingChunk {
+            received_bytes,
+            digest,
+            ..phase
+        };
+        return pending(limits, next, effects);
+    }
+    match Verified::check(&phase.identity, received_bytes, &digest) {
+        Ok(verified) => {
+            effects.push(Effect::Sync);
+            effects.push(Effect::Publish(verified));
+            effects.push(Effect::SyncDirectory);
+            let final_chunk = FinalChunk {
+                identity: phase.identity,
+                offset,
+                length,
+            };
+            let latest = phase.latest;
+            Step {
+                state: State::AwaitingPublication(AwaitingPublication { latest, final_chunk }),
+                effects,
+            }
+        }
+        // What the chunk carried need not reach the disk any more.
+        Err(verdict) => match earlier {
+            EarlierPartial::MayStand => remove(phase.latest, Ending::Rejected(verdict)),
+            EarlierPartial::None => ended(phase.latest, Ending::Rejected(verdict)),
+        },
+    }
+}
+
+fn pending<T: Symbol, B, D: Digest>(
+    limits: &Limits,
+    mut phase: AwaitingChunk<T, D>,
+    mut effects: Effects<T, B>,
+) -> Step<T, B, D> {
+    let bytes_done = phase.received_bytes;
+    if bytes_done - phase.reported_bytes >= limits.report_bytes.max(1) {
+        phase.reported_bytes = bytes_done;
+        effects.push(Effect::Report(Progress::Bootstrapping {
+            bytes_done,
+            bytes_total: phase.identity.total_bytes,
+        }));
+    }
+    effects.push(Effect::Reply(Reply::Pending { bytes_done }));
+    Step {
+        state: State::AwaitingChunk(phase),
+        effects,
+    }
+}
+
+fn abort_requested<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
+    match state {
+        State::AwaitingStart(phase) => match phase.memory {
+            Memory::RemovalOwed => remove(phase.latest, Ending::Aborted),
+            Memory::Nothing | Memory::CommittedBy(_) => reply(State::AwaitingStart(phase), Reply::Aborted),
+        },
+        State::AwaitingChunk(phase) => remove(phase.latest, Ending::Aborted),
+        state @ (State::AwaitingPublication(_) | State::AwaitingRemoval(_)) => reply(state, Reply::OutOfTurn),
+    }
+}
+
+/// As an abort, but an owed removal is not tried again: that is for starts, aborts and openings.
+fn idle_expired<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
+    match state {
+        state @ State::AwaitingStart(_) => reply(state, Reply::Aborted),
+        state @ (State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_)) => {
+            abort_requested(state)
+        }
+    }
+}
+
+fn effects_performed<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
+    match state {
+        state @ (State::AwaitingStart(_) | State::AwaitingChunk(_)) => reply(state, Reply::OutOfTurn),
+        State::AwaitingPublication(phase) => committed(phase.final_chunk),
+        State::AwaitingRemoval(phase) => ended(phase.latest, phase.ending),
+    }
+}
+
+fn effect_failed<T: Symbol, B, D>(state: State<T, D>, failure: Failure) -> Step<T, B, D> {
+    match state {
+        state @ State::AwaitingStart(_) => reply(
+            state,
+            Reply::Failed {
+                failure,
+                removal_failed: None,
+            },
+        ),
+        State::AwaitingChunk(AwaitingChunk { latest, .. })
+        | State::AwaitingPublication(AwaitingPublication { latest, .. }) => {
+            if failure.leaves_no_partial() {
+                ended(latest, Ending::Failed(failure))
+            } else {
+                remove(latest, Ending::Failed(failure))
+            }
+        }
+        State::AwaitingRemoval(phase) => reply(
+            State::AwaitingStart(AwaitingStart {
+                latest: phase.latest,
+                memory: Memory::RemovalOwed,
+            }),
+            phase.ending.into_reply(Some(failure)),
+        ),
+    }
+}
+
+fn committed<T: Symbol, B, D>(final_chunk: FinalChunk<T>) -> Step<T, B, D> {
+    let snapshot_lsn = final_chunk.identity.snapshot_lsn;
+    let latest = Some(Commit {
+        cluster: final_chunk.identity.cluster.clone(),
+        snapshot_lsn,
+    });
+    // A final chunk at offset 0 that comes again is a start like any other.
+    let memory = if final_chunk.offset == 0 {
+        Memory::Nothing
+    } else {
+        Memory::CommittedBy(final_chunk)
+    };
+    let mut effects = Effects::new();
+    effects.push(Effect::Report(Progress::Following));
+    effects.push(Effect::Reply(Reply::Committed { snapshot_lsn }));
+    Step {
+        state: State::AwaitingStart(AwaitingStart { latest, memory }),
+        effects,
+    }
+}
+
+/// Ends an attempt whose partial has to go first.
+fn remove<T: Symbol, B, D>(latest: Option<Commit<T>>, ending: Ending<T>) -> Step<T, B, D> {
+    let mut effects = Effects::new();
+    effects.push(Effect::Remove);
+    Step {
+        state: State::AwaitingRemoval(AwaitingRemoval { latest, ending }),
+        effects,
+    }
+}
+
+/// Ends an attempt that left no partial.
+fn ended<T: Symbol, B, D>(latest: Option<Commit<T>>, ending: Ending<T>) -> Step<T, B, D> {
+    let memory = Memory::Nothing;
+    reply(
+        State::AwaitingStart(AwaitingStart { latest, memory }),
+        ending.into_reply(None),
+    )
+}
+
+fn reply<T, B, D>(state: State<T, D>, reply: Reply<T>) -> Step<T, B, D> {
+    let mut effects = Effects::new();
+    effects.push(Effect::Reply(reply));
+    Step { state, effects }
+}

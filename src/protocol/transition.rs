@@ -1,0 +1,128 @@
+//! The state machine a second time: which phase may follow which, and what may not change.
+//!
+//! Guarantees: written from the clauses, not from `step`, so that the two can disagree; every
+//! harness asserts it after every step. Refuses to know: effects, limits, payloads.
+
+use super::event::Event;
+use super::id::Symbol;
+use super::state::{Memory, State};
+
+/// What an event is to the state machine, without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// A chunk at offset 0.
+    Start,
+    /// A chunk at another offset.
+    Continuation,
+    /// [`Event::AbortRequested`].
+    Abort,
+    /// [`Event::IdleExpired`].
+    Expiry,
+    /// [`Event::EffectsPerformed`].
+    Performed,
+    /// [`Event::EffectFailed`].
+    Failed,
+}
+
+impl Cause {
+    /// The cause that `event` is.
+    pub fn of<T, B>(event: &Event<T, B>) -> Self {
+        match event {
+            Event::ChunkArrived { chunk, .. } if chunk.offset == 0 => Self::Start,
+            Event::ChunkArrived { .. } => Self::Continuation,
+            Event::AbortRequested => Self::Abort,
+            Event::IdleExpired => Self::Expiry,
+            Event::EffectsPerformed => Self::Performed,
+            Event::EffectFailed(_) => Self::Failed,
+        }
+    }
+}
+
+/// Whether `to` may follow `from` on `cause`.
+pub fn valid_transition<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T, D>) -> bool {
+    from == to || (valid_phases(from, cause, to) && latest_commit_is_kept(from, cause, to))
+}
+
+fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T, D>) -> bool {
+    use State::{AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart};
+    match (from, cause) {
+        // SR-OFF-001, SR-LEN-001, SR-CRC-002: a start opens an attempt, which one chunk may end.
+        (AwaitingStart(before), Cause::Start) => match to {
+            AwaitingStart(after) => before.memory != Memory::RemovalOwed && after.memory == Memory::Nothing,
+            AwaitingChunk(_) | AwaitingPublication(_) => true,
+            AwaitingRemoval(_) => before.memory == Memory::RemovalOwed,
+        },
+        // SR-OFF-002, SR-IDN-003: nothing but a start changes an idle database.
+        (AwaitingStart(_), Cause::Continuation | Cause::Expiry | Cause::Performed | Cause::Failed) => false,
+        // SR-ABT-003: only an owed removal gives an abort something to do.
+        (AwaitingStart(before), Cause::Abort) => {
+            before.memory == Memory::RemovalOwed && matches!(to, AwaitingRemoval(_))
+        }
+        // SR-OFF-001: a start replaces the transfer, of whatever identity, within the database.
+        (AwaitingChunk(before), Cause::Start) => match to {
+            AwaitingStart(_) => false,
+            AwaitingChunk(after) => before.identity.database == after.identity.database,
+            AwaitingPublication(_) | AwaitingRemoval(_) => true,
+        },
+        // SR-OFF-003, SR-OFF-004, SR-IDN-001: bytes are only added, to the same snapshot.
+        (AwaitingChunk(before), Cause::Continuation) => match to {
+            AwaitingStart(_) => false,
+            AwaitingChunk(after) => {
+                before.identity == after.identity
+                    && before.received_bytes < after.received_bytes
+                    && before.reported_bytes <= after.reported_bytes
+            }
+            AwaitingPublication(after) => {
+                after.final_chunk.identity == before.identity && after.final_chunk.offset == before.received_bytes
+            }
+            AwaitingRemoval(_) => true,
+        },
+        // SR-ABT-001, SR-CON-006.
+        (AwaitingChunk(_), Cause::Abort | Cause::Expiry) => matches!(to, AwaitingRemoval(_)),
+        (AwaitingChunk(_), Cause::Performed) => false,
+        // SR-ERR-001: the attempt ends, whichever call failed.
+        (AwaitingChunk(_) | AwaitingPublication(_), Cause::Failed) => match to {
+            AwaitingStart(after) => after.memory == Memory::Nothing,
+            AwaitingRemoval(_) => true,
+            AwaitingChunk(_) | AwaitingPublication(_) => false,
+        },
+        // SR-PUB-001: only performed effects commit, and they commit what was verified.
+        (AwaitingPublication(before), Cause::Performed) => match to {
+            AwaitingStart(after) => match &after.memory {
+                Memory::Nothing => before.final_chunk.offset == 0,
+                Memory::CommittedBy(final_chunk) => *final_chunk == before.final_chunk,
+                Memory::RemovalOwed => false,
+            },
+            AwaitingChunk(_) | AwaitingPublication(_) | AwaitingRemoval(_) => false,
+        },
+        // SR-ERR-005: a removal that failed stays owed.
+        (AwaitingRemoval(_), Cause::Performed) => {
+            matches!(to, AwaitingStart(after) if after.memory == Memory::Nothing)
+        }
+        (AwaitingRemoval(_), Cause::Failed) => {
+            matches!(to, AwaitingStart(after) if after.memory == Memory::RemovalOwed)
+        }
+        // One event is finished before the next.
+        (
+            AwaitingPublication(_) | AwaitingRemoval(_),
+            Cause::Start | Cause::Continuation | Cause::Abort | Cause::Expiry,
+        ) => false,
+    }
+}
+
+/// SR-IDN-004: the latest commit changes by a commit and by nothing else.
+fn latest_commit_is_kept<T: Symbol, D>(from: &State<T, D>, cause: Cause, to: &State<T, D>) -> bool {
+    match (from, cause) {
+        (State::AwaitingPublication(phase), Cause::Performed) => to.latest().is_some_and(|latest| {
+            let identity = &phase.final_chunk.identity;
+            latest.cluster == identity.cluster && latest.snapshot_lsn == identity.snapshot_lsn
+        }),
+        (
+            State::AwaitingStart(_)
+            | State::AwaitingChunk(_)
+            | State::AwaitingPublication(_)
+            | State::AwaitingRemoval(_),
+            Cause::Start | Cause::Continuation | Cause::Abort | Cause::Expiry | Cause::Performed | Cause::Failed,
+        ) => from.latest() == to.latest(),
+    }
+}
