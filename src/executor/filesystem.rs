@@ -1,0 +1,244 @@
+//! Real files.
+//!
+//! Guarantees: every name is looked up relative to a directory held open since the opening, and
+//! never followed when it is a symbolic link (SR-SEC-001, SR-SEC-002); the directory is locked
+//! while any handle lives (SR-REC-002, SR-REC-004). Refuses to know: transfers and phases.
+//!
+//! The lock is `flock(2)` on the receive directory itself: there is no lock file that could be
+//! planted, followed or deleted. Files are created with mode 0600, directories with 0700, as a
+//! database's own files are.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf, absolute};
+use std::sync::Arc;
+
+use rustix::fs::{
+    Access, AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, Stat, accessat, flock, fstat, fsync, mkdirat,
+    openat, renameat, statat, unlinkat,
+};
+use rustix::io::Errno;
+
+use super::error::OpenError;
+use super::names::{RECEIVE_DIRECTORY, database_of_partial, partial_name, snapshot_name};
+use super::storage::{Directory, Found, FoundKind, Storage, StorageError};
+use crate::protocol::{DatabaseId, FailureKind, Verified};
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+
+/// A locked receive directory. Clones share it; the lock ends with the last of them.
+#[derive(Clone, Debug)]
+pub struct FileSystem {
+    directories: Arc<Directories>,
+}
+
+#[derive(Debug)]
+struct Directories {
+    parent: OwnedFd,
+    data: OwnedFd,
+    /// Carries the lock.
+    receive: OwnedFd,
+    receive_path: PathBuf,
+    receive_stat: Stat,
+}
+
+impl FileSystem {
+    /// Creates `data_dir` and its `recv_snapshots` where they are missing (nothing above them),
+    /// opens and locks them.
+    ///
+    /// # Errors
+    /// [`OpenError::Directory`], [`OpenError::InUse`], [`OpenError::Lock`].
+    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+        let data_path = absolute(data_dir).map_err(|error| refused(data_dir, error))?;
+        let parent_path = data_path.join("..");
+        let receive_path = data_path.join(RECEIVE_DIRECTORY);
+
+        create_directory(CWD, &data_path).map_err(|error| refused(&data_path, error))?;
+        let data = openat(CWD, &data_path, DIRECTORY, Mode::empty()).map_err(|error| refused(&data_path, error))?;
+        // `..` of the open directory is its true parent, whatever links led to it.
+        let parent = openat(&data, "..", DIRECTORY, Mode::empty()).map_err(|error| refused(&parent_path, error))?;
+
+        create_directory(&data, RECEIVE_DIRECTORY.as_ref()).map_err(|error| refused(&receive_path, error))?;
+        let receive = open_receive_directory(&data).map_err(|error| refused(&receive_path, error))?;
+        // Tell a read-only directory now, not at the first chunk.
+        accessat(&receive, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+            .map_err(|error| refused(&receive_path, error))?;
+
+        match flock(&receive, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(OpenError::InUse { path: receive_path }),
+            Err(error) => {
+                return Err(OpenError::Lock {
+                    path: receive_path,
+                    source: error.into(),
+                });
+            }
+        }
+        let receive_stat = fstat(&receive).map_err(|error| refused(&receive_path, error))?;
+        Ok(Self {
+            directories: Arc::new(Directories {
+                parent,
+                data,
+                receive,
+                receive_path,
+                receive_stat,
+            }),
+        })
+    }
+
+    fn unlink(&self, name: &str) -> Result<(), StorageError> {
+        let directory = &self.directories.receive;
+        let Err(error) = unlinkat(directory, name, AtFlags::empty()) else {
+            return Ok(());
+        };
+        // Ask what stands there: a read-only file system refuses before it looks, and systems
+        // differ in how they refuse a directory.
+        match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(()),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => Err(StorageError {
+                kind: FailureKind::DirectoryInTheWay,
+                source: Some(error.into()),
+            }),
+            Ok(_) | Err(_) => Err(io::Error::from(error).into()),
+        }
+    }
+
+    /// SR-SEC-004: the path must still lead to the directory held open.
+    fn check_directory(&self) -> Result<(), StorageError> {
+        let held = &self.directories;
+        let found = statat(CWD, &held.receive_path, AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        if same_inode(&found, &held.receive_stat) {
+            Ok(())
+        } else {
+            Err(io::Error::other("the receive directory was replaced while it was in use").into())
+        }
+    }
+}
+
+impl Storage for FileSystem {
+    type Partial = File;
+
+    fn create(&mut self, database: &DatabaseId) -> Result<File, StorageError> {
+        self.check_directory()?;
+        let name = partial_name(database);
+        self.unlink(&name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.directories.receive, name.as_str(), flags, FILE_MODE).map_err(io::Error::from)?;
+        Ok(File::from(file))
+    }
+
+    fn write_at(&mut self, partial: &mut File, offset: u64, data: &[u8]) -> Result<(), StorageError> {
+        // Continues short and interrupted writes; a write of 0 bytes is an error.
+        Ok(partial.write_all_at(data, offset)?)
+    }
+
+    fn sync(&mut self, partial: &mut File) -> Result<(), StorageError> {
+        Ok(partial.sync_all()?)
+    }
+
+    fn publish(&mut self, partial: File, verified: &Verified) -> Result<(), StorageError> {
+        self.check_directory()?;
+        let directory = &self.directories.receive;
+        let name = partial_name(verified.database());
+        let held = fstat(&partial).map_err(io::Error::from)?;
+        let found = statat(directory, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(io::Error::from)?;
+        if !same_inode(&held, &found) {
+            return Err(io::Error::other("another file stands in the partial's place").into());
+        }
+        let snapshot = snapshot_name(verified.database());
+        Ok(renameat(directory, name.as_str(), directory, snapshot.as_str()).map_err(io::Error::from)?)
+    }
+
+    fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
+        let descriptor = match directory {
+            Directory::Receive => &self.directories.receive,
+            Directory::Data => &self.directories.data,
+            Directory::Parent => &self.directories.parent,
+        };
+        Ok(fsync(descriptor).map_err(io::Error::from)?)
+    }
+
+    fn remove(&mut self, database: &DatabaseId) -> Result<(), StorageError> {
+        self.unlink(&partial_name(database))
+    }
+
+    fn list(&mut self) -> Result<Vec<Found>, StorageError> {
+        let mut found = Vec::new();
+        for entry in Dir::read_from(&self.directories.receive).map_err(io::Error::from)? {
+            let entry = entry.map_err(io::Error::from)?;
+            if let Some(database) = database_of_partial(entry.file_name().to_bytes()) {
+                let kind = self.kind_of(entry.file_name(), entry.file_type())?;
+                found.push(Found { database, kind });
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl FileSystem {
+    fn kind_of(&self, name: &CStr, listed: FileType) -> Result<FoundKind, StorageError> {
+        let file_type = match listed {
+            // Some file systems do not say it in the listing.
+            FileType::Unknown => {
+                let stat = statat(&self.directories.receive, name, AtFlags::SYMLINK_NOFOLLOW);
+                FileType::from_raw_mode(stat.map_err(io::Error::from)?.st_mode)
+            }
+            FileType::RegularFile
+            | FileType::Symlink
+            | FileType::Directory
+            | FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice => listed,
+        };
+        Ok(match file_type {
+            FileType::RegularFile => FoundKind::File,
+            FileType::Symlink => FoundKind::SymbolicLink,
+            FileType::Directory => FoundKind::Directory,
+            FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => FoundKind::Special,
+        })
+    }
+}
+
+fn create_directory(at: impl AsFd, path: &Path) -> io::Result<()> {
+    match mkdirat(at, path, DIRECTORY_MODE) {
+        // What stands there is judged by the open that follows.
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NOENT) => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "its parent does not exist, and is not created",
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn same_inode(a: &Stat, b: &Stat) -> bool {
+    a.st_dev == b.st_dev && a.st_ino == b.st_ino
+}
+
+/// Never through a link: whoever plants one would choose where snapshots go (SR-SEC-002).
+fn open_receive_directory(data: &OwnedFd) -> io::Result<OwnedFd> {
+    openat(data, RECEIVE_DIRECTORY, DIRECTORY | OFlags::NOFOLLOW, Mode::empty()).map_err(|error| {
+        let stat = statat(data, RECEIVE_DIRECTORY, AtFlags::SYMLINK_NOFOLLOW);
+        match stat.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Symlink) => io::Error::other("it is a symbolic link, which is not followed"),
+            Ok(_) | Err(_) => error.into(),
+        }
+    })
+}
+
+fn refused(path: &Path, error: impl Into<io::Error>) -> OpenError {
+    OpenError::Directory {
+        path: path.to_owned(),
+        source: error.into(),
+    }
+}

@@ -1,0 +1,41 @@
+//! The executor: performs the protocol's effects on storage, and shares transfers among threads.
+//!
+//! Guarantees: no decision is made here. Refuses to know: any runtime, and the model.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `storage` | what is needed of a disk |
+//! | `filesystem` | real files |
+//! | `perform` | one effect, one storage operation |
+//! | `transfer` | state and open file together; the loop from an event to its reply |
+//! | `recovery` | what an opening does |
+//! | `registry`, `receiver` | transfers by database, shared among threads |
+//! | `expiry`, `progress` | idle transfers; reports |
+//! | `options`, `error`, `names`, `sync` | what is set, what is told, what files are called, what locks are |
+
+mod error;
+mod expiry;
+mod filesystem;
+mod names;
+mod options;
+mod perform;
+mod progress;
+mod receiver;
+mod recovery;
+mod registry;
+mod storage;
+mod sync;
+mod transfer;
+
+pub use error::{AbortError, OpenError, ReceiveError};
+pub use filesystem::FileSystem;
+pub use names::{RECEIVE_DIRECTORY, partial_name, snapshot_name, snapshot_path};
+pub use options::Options;
+pub use perform::{Performed, perform};
+pub use progress::OnProgress;
+pub use receiver::{ChunkOutcome, Receiver};
+#[cfg(feature = "tokio")]
+pub(crate) use receiver::{Lease, check_ids};
+pub use recovery::{OrphanLeft, RecoveryError, recover};
+pub use storage::{Directory, Found, FoundKind, Storage, StorageError};
+pub use transfer::{Answer, Transfer};

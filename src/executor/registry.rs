@@ -1,0 +1,265 @@
+//! Who is known: one entry per database that has a transfer, a call in flight, an owed removal
+//! or a remembered commit.
+//!
+//! Guarantees: two calls for one database meet at the same slot; an entry in use is never
+//! removed; places for running transfers and remembered commits are bounded (SR-CON-005); after
+//! `close`, nothing new gets in. Refuses to know: what is in a slot.
+//!
+//! Lock order: a slot's lock may be held when the registry's is taken, never the other way
+//! round.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::sync::{Arc, Condvar, Mutex, PoisonError, lock};
+use crate::protocol::{DatabaseId, Vacancy};
+
+#[derive(Debug)]
+pub(super) struct Registry<S, V> {
+    inner: Mutex<Inner<S, V>>,
+    /// A call has ended.
+    ended: Condvar,
+    bounds: Bounds,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) transfers_max: usize,
+    pub(super) remembered_commits_max: usize,
+}
+
+#[derive(Debug)]
+struct Inner<S, V> {
+    /// Once closed, nothing new gets in.
+    closed: bool,
+    /// `None` once the closing is through: with it the lock on the directory ends.
+    storage: Option<S>,
+    entries: HashMap<DatabaseId, Entry<V>>,
+    /// Remembered commits, the longest past first.
+    commits: BTreeMap<u64, DatabaseId>,
+    commits_so_far: u64,
+    running: usize,
+    calls: usize,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    slot: Arc<V>,
+    leases: usize,
+    standing: Standing,
+    /// Key in `commits`.
+    commit: Option<u64>,
+}
+
+/// What is left when nobody is in any more.
+#[derive(Debug)]
+pub(super) struct Closing<S, V> {
+    pub(super) storage: S,
+    pub(super) slots: Vec<(DatabaseId, Arc<V>)>,
+}
+
+/// What a transfer at rest still needs its entry for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) running: bool,
+    pub(super) owes_removal: bool,
+    pub(super) remembers_commit: bool,
+}
+
+impl<S, V> Registry<S, V> {
+    pub(super) fn new(storage: S, bounds: Bounds) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                closed: false,
+                storage: Some(storage),
+                entries: HashMap::new(),
+                commits: BTreeMap::new(),
+                commits_so_far: 0,
+                running: 0,
+                calls: 0,
+            }),
+            ended: Condvar::new(),
+            bounds,
+        }
+    }
+
+    /// The database's slot, kept until it is released; `None` once closed.
+    pub(super) fn lease(&self, database: &DatabaseId) -> Option<Arc<V>>
+    where
+        V: Default,
+    {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return None;
+        }
+        // A lookup first: the common case must not copy the key.
+        if let Some(entry) = inner.entries.get_mut(database) {
+            entry.leases += 1;
+            return Some(Arc::clone(&entry.slot));
+        }
+        let slot = Arc::new(V::default());
+        let entry = Entry {
+            slot: Arc::clone(&slot),
+            leases: 1,
+            standing: Standing::default(),
+            commit: None,
+        };
+        inner.entries.insert(database.clone(), entry);
+        Some(slot)
+    }
+
+    /// The storage, for one call, which the closing waits for; `None` once closed.
+    pub(super) fn begin_call(&self) -> Option<S>
+    where
+        S: Clone,
+    {
+        let mut inner = lock(&self.inner);
+        if inner.closed {
+            return None;
+        }
+        let storage = inner.storage.clone();
+        inner.calls += usize::from(storage.is_some());
+        storage
+    }
+
+    /// The call has let go of the storage.
+    pub(super) fn end_call(&self) {
+        lock(&self.inner).calls -= 1;
+        self.ended.notify_all();
+    }
+
+    /// The call has let go of the slot.
+    pub(super) fn release(&self, database: &DatabaseId) {
+        let mut inner = lock(&self.inner);
+        if let Some(entry) = inner.entries.get_mut(database) {
+            entry.leases -= 1;
+            if entry.leases == 0 && entry.standing == Standing::default() {
+                inner.entries.remove(database);
+            }
+        }
+        inner.forget_commits(self.bounds.remembered_commits_max);
+    }
+
+    /// Takes a place for a new transfer, if there is one; [`settle`](Self::settle) gives it back
+    /// when the transfer has ended.
+    pub(super) fn take_place(&self, database: &DatabaseId) -> Vacancy {
+        let mut inner = lock(&self.inner);
+        if inner.running >= self.bounds.transfers_max {
+            let transfers_max = self.bounds.transfers_max as u64;
+            return Vacancy::Exhausted { transfers_max };
+        }
+        inner.set_running(database, true);
+        Vacancy::Free
+    }
+
+    /// Notes how a call left the transfer; called before the slot's lock is let go, so that
+    /// places are counted in the order of the steps.
+    pub(super) fn settle(&self, database: &DatabaseId, standing: Standing, committed: bool) {
+        let mut inner = lock(&self.inner);
+        inner.set_running(database, standing.running);
+        if committed {
+            inner.remember_commit(database);
+        }
+        if let Some(entry) = inner.entries.get_mut(database) {
+            entry.standing = standing;
+        }
+    }
+
+    /// The databases that an abort of all has something to do for.
+    pub(super) fn to_abort(&self) -> Vec<DatabaseId> {
+        self.select(|standing| standing.running || standing.owes_removal)
+    }
+
+    /// The databases whose transfer runs.
+    pub(super) fn running(&self) -> Vec<DatabaseId> {
+        self.select(|standing| standing.running)
+    }
+
+    fn select(&self, wanted: impl Fn(&Standing) -> bool) -> Vec<DatabaseId> {
+        let inner = lock(&self.inner);
+        let entries = inner.entries.iter().filter(|(_, entry)| wanted(&entry.standing));
+        entries.map(|(database, _)| database.clone()).collect()
+    }
+
+    /// Adds a slot that a recovery left something in.
+    pub(super) fn insert(&self, database: DatabaseId, slot: V, standing: Standing) {
+        let entry = Entry {
+            slot: Arc::new(slot),
+            leases: 0,
+            standing,
+            commit: None,
+        };
+        lock(&self.inner).entries.insert(database, entry);
+    }
+
+    /// Whether the closing has begun.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.inner).closed
+    }
+
+    /// Lets nobody in any more, waits for the calls that are in, and returns the storage with
+    /// every slot, once. The caller gives the storage up and then says so by
+    /// [`end_call`](Self::end_call); until then another closing waits.
+    pub(super) fn close(&self) -> Option<Closing<S, V>> {
+        let mut inner = lock(&self.inner);
+        inner.closed = true;
+        while inner.calls > 0 {
+            inner = self.ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        let storage = inner.storage.take()?;
+        inner.calls += 1;
+        let entries = inner.entries.iter();
+        let slots = entries.map(|(database, entry)| (database.clone(), Arc::clone(&entry.slot)));
+        let slots = slots.collect();
+        Some(Closing { storage, slots })
+    }
+}
+
+impl<S, V> Inner<S, V> {
+    fn set_running(&mut self, database: &DatabaseId, running: bool) {
+        if let Some(entry) = self.entries.get_mut(database) {
+            match (entry.standing.running, running) {
+                (false, true) => self.running += 1,
+                (true, false) => self.running -= 1,
+                (false, false) | (true, true) => {}
+            }
+            entry.standing.running = running;
+        }
+    }
+
+    fn remember_commit(&mut self, database: &DatabaseId) {
+        self.commits_so_far += 1;
+        let order = self.commits_so_far;
+        if let Some(entry) = self.entries.get_mut(database)
+            && let Some(earlier) = entry.commit.replace(order)
+        {
+            self.commits.remove(&earlier);
+        }
+        self.commits.insert(order, database.clone());
+    }
+
+    /// Forgets the commits longest past, but for databases in use: there are at most as many of
+    /// those as there are places and calls, and they are looked at again when they are let go.
+    fn forget_commits(&mut self, remembered_max: usize) {
+        if self.commits.len() <= remembered_max {
+            return;
+        }
+        let entries = &self.entries;
+        let in_use = |database: &DatabaseId| {
+            entries
+                .get(database)
+                .is_some_and(|entry| entry.leases > 0 || entry.standing.running || entry.standing.owes_removal)
+        };
+        let excess = self.commits.len() - remembered_max;
+        let forgotten: Vec<(u64, DatabaseId)> = self
+            .commits
+            .iter()
+            .filter(|(_, database)| !in_use(database))
+            .take(excess)
+            .map(|(order, database)| (*order, database.clone()))
+            .collect();
+        for (order, database) in forgotten {
+            self.commits.remove(&order);
+            self.entries.remove(&database);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One database's transfer: its state and its open file, which travel together, and the loop
+//! that takes one event to its reply.
+//!
+//! Guarantees: whoever holds a `Transfer` has both, so no attempt's file can meet another
+//! attempt's state (SR-ABT-004, SR-PUB-004); a panic ends the attempt and leaves a usable
+//! transfer (SR-CON-003). Refuses to know: who else calls, and who holds the lock.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::perform::{Performed, perform};
+use super::storage::{Storage, StorageError};
+use crate::protocol::{
+    AwaitingStart, Crc32c, DatabaseId, Digest, Effects, Event, Failure, FailureKind, Limits, Memory, Operation,
+    Progress, Reply, State, Step, Symbol, Text, step,
+};
+
+/// The most steps that one event takes: the event, a failure of its effects, a failure of the
+/// removal that follows.
+const STEPS_MAX: usize = 3;
+
+/// The state of a transfer and its open partial.
+#[derive(Debug)]
+pub struct Transfer<P, T = Text, D = Crc32c> {
+    /// What the protocol knows.
+    pub state: State<T, D>,
+    /// The open partial, while a transfer runs.
+    pub partial: Option<P>,
+}
+
+impl<P, T, D> Default for Transfer<P, T, D> {
+    fn default() -> Self {
+        Self::from(State::default())
+    }
+}
+
+impl<P, T, D> From<State<T, D>> for Transfer<P, T, D> {
+    fn from(state: State<T, D>) -> Self {
+        Self { state, partial: None }
+    }
+}
+
+/// A reply, and what the operating system said where something failed.
+#[derive(Debug)]
+pub struct Answer<T = Text> {
+    /// The protocol's answer.
+    pub reply: Reply<T>,
+    /// What failed first, where the reply is `Failed`.
+    pub cause: Option<StorageError>,
+    /// Why the partial could not be removed, where that failed too (SR-ERR-005).
+    pub removal: Option<StorageError>,
+}
+
+impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
+    /// Takes one event to its reply: step, perform, and, where an effect failed or no reply
+    /// came, step again. Three steps are the most that an event takes.
+    ///
+    /// `report` is called for each progress report, in order, before the reply is returned.
+    pub fn drive<B: AsRef<[u8]>, S: Storage<T, Partial = P>>(
+        &mut self,
+        limits: &Limits,
+        storage: &mut S,
+        database: &DatabaseId<T>,
+        event: Event<T, B>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Answer<T> {
+        let (mut cause, mut removal) = (None, None);
+        let mut event = event;
+        for _ in 0..STEPS_MAX {
+            let outcome = self
+                .take_step(limits, event)
+                .and_then(|effects| self.perform_all(effects, storage, database, report));
+            event = match outcome {
+                Ok(Some(reply)) => return Answer { reply, cause, removal },
+                Ok(None) => Event::EffectsPerformed,
+                Err((operation, error)) => {
+                    let kind = error.kind;
+                    match self.state {
+                        State::AwaitingRemoval(_) => removal = Some(error),
+                        State::AwaitingStart(_) | State::AwaitingChunk(_) | State::AwaitingPublication(_) => {
+                            cause = Some(error);
+                        }
+                    }
+                    Event::EffectFailed(Failure { operation, kind })
+                }
+            };
+        }
+        self.give_up(cause, removal)
+    }
+
+    /// Only a `step` that panics on every event gets here: rather than asking it for ever, the
+    /// attempt ends and its partial stays owed.
+    fn give_up(&mut self, cause: Option<StorageError>, removal: Option<StorageError>) -> Answer<T> {
+        *self = Self::from(State::with_removal_owed());
+        let reply = Reply::Failed {
+            failure: Failure {
+                operation: Operation::Panic,
+                kind: FailureKind::Other,
+            },
+            removal_failed: Some(FailureKind::Other),
+        };
+        Answer { reply, cause, removal }
+    }
+
+    fn take_step<B: AsRef<[u8]>>(
+        &mut self,
+        limits: &Limits,
+        event: Event<T, B>,
+    ) -> Result<Effects<T, B>, (Operation, StorageError)> {
+        // `step` takes the state by value; the copy is for the case that it panics, which only a
+        // payload's own code can make it do.
+        let state = self.state.clone();
+        let stepped = catch_unwind(AssertUnwindSafe(|| step(limits, state, event)));
+        let Step { state, effects } = stepped.map_err(panicked)?;
+        self.state = state;
+        Ok(effects)
+    }
+
+    fn perform_all<B: AsRef<[u8]>, S: Storage<T, Partial = P>>(
+        &mut self,
+        effects: Effects<T, B>,
+        storage: &mut S,
+        database: &DatabaseId<T>,
+        report: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Reply<T>>, (Operation, StorageError)> {
+        let partial = &mut self.partial;
+        // Unwind-safe: after a panic the attempt ends, and with it everything the closure holds.
+        let performed = catch_unwind(AssertUnwindSafe(|| {
+            for effect in effects {
+                match perform(effect, storage, database, partial)? {
+                    Performed::Stored => {}
+                    Performed::Report(progress) => report(progress),
+                    Performed::Reply(reply) => return Ok(Some(reply)),
+                }
+            }
+            Ok(None)
+        }));
+        performed.unwrap_or_else(|payload| Err(panicked(payload)))
+    }
+
+    /// Whether the latest commit is remembered (SR-IDN-004, SR-CON-005).
+    pub(super) fn remembers_commit(&self) -> bool {
+        self.state.latest().is_some()
+    }
+
+    /// Whether a removal is owed (SR-ERR-005).
+    pub(super) fn owes_removal(&self) -> bool {
+        matches!(
+            self.state,
+            State::AwaitingStart(AwaitingStart {
+                memory: Memory::RemovalOwed,
+                ..
+            })
+        )
+    }
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> (Operation, StorageError) {
+    let message = match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload
+            .downcast_ref::<&str>()
+            .map_or_else(|| "a panic without a message".to_owned(), |text| (*text).to_owned()),
+    };
+    let error = StorageError {
+        kind: FailureKind::Other,
+        source: Some(io::Error::other(format!("panicked: {message}"))),
+    };
+    (Operation::Panic, error)
+}
