@@ -1,1 +1,28 @@
+//! What checks the receiver: a modelled world for exhaustive checking, and a harness that drives
+//! the shipped receiver beside an oracle.
+//!
+//! Guarantees: the receiver's own `step`, effect interpreter and recovery run here, not copies
+//! of them. Refuses to be known: by nothing but tests, fuzz targets and the `gate` command.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `system` | which sources, snapshots and faults a bounded world has |
+//! | `world` | the states and steps that the checker explores |
+//! | `disk` | a disk in memory, and one whose next operation fails |
+//! | `properties` | what must hold in every state, and what must be reached |
+//! | `bugs` | seeded bugs that the properties must catch |
+//! | `check` | runs the checker over one system |
+//! | `report` | tables, progress and counterexamples for people |
+//! | `harness` | random actions against the shipped receiver, with an oracle |
 
+pub mod bugs;
+pub mod check;
+
+pub mod disk;
+pub mod harness;
+
+pub mod properties;
+pub mod report;
+
+pub mod system;
+pub mod world;

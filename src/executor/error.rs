@@ -95,7 +95,7 @@ impl Answer<Text> {
         match self.reply {
             Reply::Pending { bytes_done } => Ok(Told::Pending { bytes_done }),
             Reply::Committed { snapshot_lsn } => Ok(Told::Committed { snapshot_lsn }),
-            Reply::Aborted => Ok(Told::Aborted),
+            Reply::Aborted | Reply::NothingRan => Ok(Told::Aborted),
             Reply::Rejected {
                 rejection,
                 resume_offset,

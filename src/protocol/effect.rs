@@ -97,6 +97,8 @@ pub enum Reply<T> {
     },
     /// Nothing runs any more, and the partial is gone (SR-ABT-001).
     Aborted,
+    /// An expiry found no transfer to end; nothing changed, and an owed removal was not tried.
+    NothingRan,
     /// The event came out of turn: another while effects were outstanding, or "performed" when
     /// none were. The executor broke its promise to finish one event before the next; nothing
     /// changed. The shipped executor never does.

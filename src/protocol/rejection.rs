@@ -84,6 +84,64 @@ pub enum Rejection<T = Text> {
     },
 }
 
+impl<T> Rejection<T> {
+    /// The reason's name on the wire of the conformance protocol.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidDatabaseId(_) => "invalid_database_id",
+            Self::InvalidClusterId(_) => "invalid_cluster_id",
+            Self::ChunkTooLarge { .. } => "chunk_too_large",
+            Self::SnapshotTooLarge { .. } => "snapshot_too_large",
+            Self::LengthOverrun { .. } => "length_overrun",
+            Self::StaleSnapshot { .. } => "stale_snapshot",
+            Self::TooManyTransfers { .. } => "too_many_transfers",
+            Self::IdentityMismatch(_) => "identity_mismatch",
+            Self::OffsetMismatch { .. } => "offset_mismatch",
+            Self::LengthMismatch { .. } => "length_mismatch",
+            Self::CrcMismatch { .. } => "crc_mismatch",
+        }
+    }
+
+    /// The numbers expected and found, where the reason has two.
+    #[must_use]
+    pub fn expected_and_actual(&self) -> Option<(u64, u64)> {
+        match *self {
+            Self::ChunkTooLarge { limit, actual } | Self::SnapshotTooLarge { limit, actual } => Some((limit, actual)),
+            Self::LengthOverrun { total_bytes, end } => Some((total_bytes, end)),
+            Self::StaleSnapshot { newest, actual } => Some((newest, actual)),
+            Self::OffsetMismatch { expected, actual } => Some((expected, actual)),
+            Self::LengthMismatch {
+                total_bytes,
+                received_bytes,
+            } => Some((total_bytes, received_bytes)),
+            Self::CrcMismatch { declared, computed } => Some((u64::from(declared), u64::from(computed))),
+            Self::InvalidDatabaseId(_)
+            | Self::InvalidClusterId(_)
+            | Self::TooManyTransfers { .. }
+            | Self::IdentityMismatch(_) => None,
+        }
+    }
+
+    /// Whether it is a verdict on a finished snapshot, which ends the attempt; every other
+    /// rejection leaves all as it was (SR-ADM-004).
+    #[must_use]
+    pub const fn is_verdict(&self) -> bool {
+        match self {
+            Self::LengthMismatch { .. } | Self::CrcMismatch { .. } => true,
+            Self::InvalidDatabaseId(_)
+            | Self::InvalidClusterId(_)
+            | Self::ChunkTooLarge { .. }
+            | Self::SnapshotTooLarge { .. }
+            | Self::LengthOverrun { .. }
+            | Self::StaleSnapshot { .. }
+            | Self::TooManyTransfers { .. }
+            | Self::IdentityMismatch(_)
+            | Self::OffsetMismatch { .. } => false,
+        }
+    }
+}
+
 /// The first field in which a continuation differs from the running transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum IdentityMismatch<T = Text> {

@@ -191,12 +191,13 @@ impl<T, D> State<T, D> {
         }
     }
 
-    /// Whether a transfer runs: it holds one of the receiver's places (SR-CON-005).
+    /// Whether a transfer runs: it holds one of the receiver's places (SR-CON-005). One whose
+    /// partial is on its way out has ended.
     #[must_use]
     pub fn is_running(&self) -> bool {
         match self {
-            Self::AwaitingStart(_) => false,
-            Self::AwaitingChunk(_) | Self::AwaitingPublication(_) | Self::AwaitingRemoval(_) => true,
+            Self::AwaitingChunk(_) | Self::AwaitingPublication(_) => true,
+            Self::AwaitingStart(_) | Self::AwaitingRemoval(_) => false,
         }
     }
 }

@@ -380,7 +380,7 @@ fn abort_requested<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
 /// As an abort, but an owed removal is not tried again: that is for starts, aborts and openings.
 fn idle_expired<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
     match state {
-        state @ State::AwaitingStart(_) => reply(state, Reply::Aborted),
+        state @ State::AwaitingStart(_) => reply(state, Reply::NothingRan),
         state @ (State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_)) => {
             abort_requested(state)
         }

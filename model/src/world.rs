@@ -1,0 +1,556 @@
+//! The world that the checker explores: sources, a network, a receiver, a disk.
+//!
+//! The network keeps what was sent for ever: any chunk sent may arrive now, again, or never, so
+//! loss, duplication, reordering and any delay are all in it, without a bound. Sources send
+//! their chunks in order, each for the first time when it pleases.
+//!
+//! Guarantees: the receiver's own `step` and `perform` decide and act; effects are performed one
+//! at a time, so that the other database's events, and a failing operation, fall between any two.
+//! Refuses to know: threads (one event of a database is finished before its next, as the
+//! executor's lock has it), power loss.
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
+use snapshot_receiver::protocol::{
+    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Effects, Event, Failure, FailureKind, FinalChunk, Identity,
+    Memory, OlderStart, Operation, Reply, State, Vacancy, valid_transition,
+};
+use stateright::{Model, Property};
+
+use crate::bugs::Bug;
+use crate::disk::{Damage, Disk, Failing, Handle};
+use crate::properties::{self, Witness, Witnesses};
+use crate::system::{Corruption, DATABASES_MAX, LIMITS, Payload, SNAPSHOTS_MAX, Snapshot, System};
+
+/// One state of the world.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World<D = Crc32c> {
+    /// How many of its chunks each source has sent.
+    pub sent: [u8; SNAPSHOTS_MAX],
+    /// By database number.
+    pub databases: [Database<D>; DATABASES_MAX],
+    /// The files.
+    pub disk: Disk,
+    /// Operations that may still fail.
+    pub failures_left: u8,
+    /// Rules that a single step broke: a state cannot show it, so they are noted.
+    pub breaches: Breaches,
+}
+
+/// The receiver's side of one database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Database<D> {
+    /// What the protocol knows.
+    pub state: State<u8, D>,
+    /// The open partial.
+    pub partial: Option<Handle>,
+    /// Effects still to be performed, in order.
+    pub effects: Effects<u8, Payload>,
+    /// The snapshot last renamed into place, by number.
+    pub published: Option<u8>,
+    /// The snapshot last answered `Committed`, by number.
+    pub acknowledged: Option<u8>,
+}
+
+impl<D> Default for Database<D> {
+    fn default() -> Self {
+        Self {
+            state: State::default(),
+            partial: None,
+            effects: Effects::new(),
+            published: None,
+            acknowledged: None,
+        }
+    }
+}
+
+impl<D> Database<D> {
+    /// Whether no call is in flight.
+    pub fn is_at_rest(&self) -> bool {
+        self.effects.is_empty()
+    }
+}
+
+/// The rules broken by the last step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Breaches(u16);
+
+impl Breaches {
+    fn note(&mut self, breach: Breach) {
+        self.0 |= 1 << breach as u16;
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn contains(self, breach: Breach) -> bool {
+        self.0 & (1 << breach as u16) != 0
+    }
+}
+
+/// A rule broken by one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum Breach {
+    /// `valid_transition` does not know the step.
+    InvalidTransition,
+    /// SR-ADM-004: an envelope that was not admitted changed something.
+    RefusedYetChanged,
+    /// SR-OFF-004: `Pending` was answered, but the partial is not what it says.
+    PendingNotTrue,
+    /// SR-OFF-003: a chunk was admitted at another offset than the next expected one.
+    WrongOffsetAdmitted,
+    /// SR-IDN-001: a chunk of another snapshot was admitted.
+    WrongIdentityAdmitted,
+    /// SR-PUB-001: `Committed` was answered, but the snapshot is not durable under its name.
+    CommittedNotDurable,
+    /// SR-OFF-005: `Committed` names another snapshot than the one published.
+    CommittedNotPublished,
+    /// SR-IDN-003: a repeated final chunk was not answered `Committed`.
+    RepeatNotAnswered,
+    /// SR-ABT-001: `Aborted` was answered, but the partial is there.
+    AbortedNotRemoved,
+    /// SR-IDN-004: a start older than what it is measured against was admitted.
+    StaleAdmitted,
+    /// SR-ERR-001: an operation failed, and the attempt went on.
+    CarriedOnAfterFailure,
+    /// SR-CON-003: `step` panicked.
+    Panicked,
+    /// The executor's promise to finish one event before the next was broken.
+    OutOfTurn,
+}
+
+/// What the network does to a chunk's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wear {
+    /// Nothing.
+    Intact,
+    /// The lowest bit of the first byte is flipped.
+    Flipped,
+    /// The last byte is cut off.
+    Cut,
+}
+
+/// One step of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// A source sends its next chunk.
+    Send {
+        /// The snapshot's number.
+        snapshot: u8,
+    },
+    /// A chunk that was sent arrives.
+    Deliver {
+        /// The snapshot's number.
+        snapshot: u8,
+        /// The chunk's number.
+        chunk: u8,
+        /// What happened to it on the way.
+        wear: Wear,
+    },
+    /// Somebody aborts a database's transfer.
+    Abort {
+        /// The database's number.
+        database: u8,
+    },
+    /// A database's transfer was idle for too long.
+    Expire {
+        /// The database's number.
+        database: u8,
+    },
+    /// The next outstanding effect of a database succeeds.
+    Perform {
+        /// The database's number.
+        database: u8,
+    },
+    /// The next outstanding effect of a database fails.
+    Fail {
+        /// The database's number.
+        database: u8,
+        /// How much of it took effect.
+        damage: Damage,
+        /// What the receiver is told.
+        kind: FailureKind,
+    },
+}
+
+/// A system, the bug seeded into it if any, and what was reached while exploring it.
+#[derive(Debug)]
+pub struct Exploration<D = Crc32c> {
+    /// The bounds.
+    pub system: System,
+    /// A bug seeded between the receiver and the world.
+    pub bug: Option<Bug>,
+    /// What was reached.
+    pub witnesses: Witnesses,
+    /// The receiver's digest: the shipped one, but where a weak one is the seeded bug.
+    digest: PhantomData<fn() -> D>,
+}
+
+impl<D: Digest> Exploration<D> {
+    /// An exploration of the receiver as it is.
+    #[must_use]
+    pub fn of(system: System) -> Self {
+        Self::with_bug(system, None)
+    }
+
+    /// An exploration with a seeded bug.
+    #[must_use]
+    pub fn with_bug(system: System, bug: Option<Bug>) -> Self {
+        Self {
+            system,
+            bug,
+            witnesses: Witnesses::default(),
+            digest: PhantomData,
+        }
+    }
+
+    /// The snapshot of that number.
+    #[must_use]
+    pub fn snapshot(&self, number: u8) -> &Snapshot {
+        &self.system.snapshots[usize::from(number)]
+    }
+
+    /// A chunk as it arrives.
+    #[must_use]
+    pub fn chunk(&self, snapshot: u8, chunk: u8, wear: Wear) -> Chunk<u8, Payload> {
+        let mut chunk = self.snapshot(snapshot).chunks[usize::from(chunk)].clone();
+        match wear {
+            Wear::Intact => {}
+            Wear::Flipped => chunk.data[0] ^= 1,
+            Wear::Cut => drop(chunk.data.pop()),
+        }
+        chunk
+    }
+
+    fn vacancy(&self, world: &World<D>) -> Vacancy {
+        let running = world.databases.iter().filter(|database| database.state.is_running());
+        if running.count() < self.system.transfers_max {
+            Vacancy::Free
+        } else {
+            Vacancy::Exhausted {
+                transfers_max: self.system.transfers_max as u64,
+            }
+        }
+    }
+
+    /// A chunk arrives at a database at rest.
+    pub fn deliver(&self, world: &mut World<D>, snapshot: u8, chunk: u8, wear: Wear) -> Option<Reply<u8>> {
+        let arrived = self.chunk(snapshot, chunk, wear);
+        let number = arrived.identity.database.number();
+        let vacancy = self.vacancy(world);
+        let before = world.databases[usize::from(number)].state.clone();
+        let event = Event::ChunkArrived {
+            chunk: arrived.clone(),
+            vacancy,
+            older_start: OlderStart::Refused,
+        };
+        let told = self.take(world, number, event);
+        let breach = self.judge_admission(world, &before, &arrived, told.as_ref());
+        note(world, breach);
+        told
+    }
+
+    /// What the rules of admission say about the step that `deliver` took. They are stated here a
+    /// second time, from the clauses.
+    fn judge_admission(
+        &self,
+        world: &World<D>,
+        before: &State<u8, D>,
+        chunk: &Chunk<u8, Payload>,
+        told: Option<&Reply<u8>>,
+    ) -> Option<Breach> {
+        let after = &world.databases[usize::from(chunk.identity.database.number())].state;
+        let changed = before != after;
+        let is_start = chunk.offset == 0;
+        match before {
+            State::AwaitingStart(phase) if is_start => {
+                let latest = phase.latest.as_ref();
+                let latest = latest.filter(|commit| commit.cluster == chunk.identity.cluster);
+                let is_older = latest.is_some_and(|commit| chunk.identity.snapshot_lsn < commit.snapshot_lsn);
+                (changed && is_older).then_some(Breach::StaleAdmitted)
+            }
+            State::AwaitingChunk(phase) if is_start => {
+                let is_older = chunk.identity.snapshot_lsn < phase.identity.snapshot_lsn;
+                (changed && is_older).then_some(Breach::StaleAdmitted)
+            }
+            State::AwaitingStart(phase) => match &phase.memory {
+                Memory::CommittedBy(last) if repeats(last, chunk) => {
+                    self.witnesses.reach(Witness::RepeatAnswered);
+                    let answered = matches!(told, Some(Reply::Committed { .. }));
+                    (changed || !answered).then_some(Breach::RepeatNotAnswered)
+                }
+                Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => {
+                    changed.then_some(Breach::WrongOffsetAdmitted)
+                }
+            },
+            State::AwaitingChunk(phase) => {
+                if changed && chunk.identity != phase.identity {
+                    Some(Breach::WrongIdentityAdmitted)
+                } else {
+                    (changed && chunk.offset != phase.received_bytes).then_some(Breach::WrongOffsetAdmitted)
+                }
+            }
+            State::AwaitingPublication(_) | State::AwaitingRemoval(_) => None,
+        }
+    }
+
+    /// Takes one event of a database: a step, with its answers told at once and its storage
+    /// effects outstanding.
+    pub fn take(&self, world: &mut World<D>, number: u8, event: Event<u8, Payload>) -> Option<Reply<u8>> {
+        let limits = &LIMITS;
+        let before = world.databases[usize::from(number)].state.clone();
+        let cause = Cause::of(&event);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            crate::bugs::step(self.bug, limits, before.clone(), event)
+        }));
+        let Ok(step) = stepped else {
+            world.breaches.note(Breach::Panicked);
+            return None;
+        };
+        if !valid_transition(&before, cause, &step.state) {
+            world.breaches.note(Breach::InvalidTransition);
+        }
+        let refused = step.effects.first().is_some_and(
+            |effect| matches!(effect, Effect::Reply(Reply::Rejected { rejection, .. }) if !rejection.is_verdict()),
+        );
+        if refused && (step.state != before || step.effects.len() != 1) {
+            world.breaches.note(Breach::RefusedYetChanged);
+        }
+        let database = &mut world.databases[usize::from(number)];
+        database.state = step.state;
+        database.effects = step.effects;
+        self.tell(world, number)
+    }
+
+    /// Performs, or fails, the next outstanding effect, and feeds back what came of it.
+    pub fn perform_next(&self, world: &mut World<D>, number: u8, failing: Option<(Damage, FailureKind)>) {
+        let (disk, database) = (&mut world.disk, &mut world.databases[usize::from(number)]);
+        let published = match database.effects.first() {
+            Some(Effect::Publish(verified)) if !matches!(failing, Some((Damage::Nothing, _))) => {
+                self.number_of(verified.identity())
+            }
+            Some(_) | None => database.published,
+        };
+        let instead = database.effects.first().is_some_and(|effect| {
+            let files = &mut disk.databases[usize::from(number)];
+            failing.is_none() && crate::bugs::performs_instead(self.bug, &database.state, effect, files)
+        });
+        let performed = match failing {
+            None if instead => {
+                database.effects.remove(0);
+                Ok(())
+            }
+            None => perform_on(disk, number, database),
+            Some((damage, kind)) => {
+                world.failures_left -= 1;
+                perform_on(&mut Failing { disk, damage, kind }, number, database)
+            }
+        };
+        database.published = published;
+        match performed {
+            Ok(()) if database.effects.is_empty() => {
+                self.take(world, number, Event::EffectsPerformed);
+            }
+            Ok(()) => {
+                self.tell(world, number);
+            }
+            Err((operation, error)) => {
+                database.effects.clear();
+                let kind = error.kind;
+                let failure = Failure { operation, kind };
+                self.take(world, number, Event::EffectFailed(failure));
+                let went_on = match world.databases[usize::from(number)].state {
+                    State::AwaitingChunk(_) | State::AwaitingPublication(_) => Some(Breach::CarriedOnAfterFailure),
+                    State::AwaitingStart(_) | State::AwaitingRemoval(_) => None,
+                };
+                note(world, went_on);
+            }
+        }
+    }
+
+    fn number_of(&self, identity: &Identity<u8>) -> Option<u8> {
+        let mut numbered = (0u8..).zip(&self.system.snapshots);
+        numbered
+            .find(|(_, snapshot)| snapshot.identity == *identity)
+            .map(|(number, _)| number)
+    }
+
+    /// Hands on reports and the reply that stand at the front of the effects.
+    fn tell(&self, world: &mut World<D>, number: u8) -> Option<Reply<u8>> {
+        loop {
+            let database = &mut world.databases[usize::from(number)];
+            match database.effects.first()? {
+                Effect::Create
+                | Effect::Write { .. }
+                | Effect::Sync
+                | Effect::Publish(_)
+                | Effect::SyncDirectory
+                | Effect::Remove => return None,
+                Effect::Report(_) => {
+                    self.witnesses.reach(Witness::ProgressReported);
+                    database.effects.remove(0);
+                }
+                Effect::Reply(reply) => {
+                    let reply = reply.clone();
+                    database.effects.remove(0);
+                    let breach = self.judge_reply(world, number, &reply);
+                    note(world, breach);
+                    return Some(reply);
+                }
+            }
+        }
+    }
+
+    /// Whether an answer is true at the moment it is given.
+    fn judge_reply(&self, world: &mut World<D>, number: u8, reply: &Reply<u8>) -> Option<Breach> {
+        self.witnesses.note_reply(reply);
+        let files = world.disk.files(&DatabaseId::<u8>::numbered(number));
+        let database = &mut world.databases[usize::from(number)];
+        match reply {
+            Reply::Pending { bytes_done } => {
+                let held = files.partial.as_ref().map(|file| file.bytes.len() as u64);
+                (held != Some(*bytes_done)).then_some(Breach::PendingNotTrue)
+            }
+            Reply::Committed { snapshot_lsn } => {
+                database.acknowledged = database.published;
+                let durable = files.snapshot_name_is_durable
+                    && files.snapshot.as_ref().is_some_and(|file| file.bytes_are_durable);
+                let lsn = database
+                    .published
+                    .map(|snapshot| self.snapshot(snapshot).identity.snapshot_lsn);
+                if !durable {
+                    Some(Breach::CommittedNotDurable)
+                } else if lsn != Some(*snapshot_lsn) {
+                    Some(Breach::CommittedNotPublished)
+                } else {
+                    None
+                }
+            }
+            Reply::Aborted => files.partial.is_some().then_some(Breach::AbortedNotRemoved),
+            Reply::Rejected { .. } | Reply::Failed { .. } | Reply::NothingRan => None,
+            Reply::OutOfTurn => Some(Breach::OutOfTurn),
+        }
+    }
+}
+
+fn note<D>(world: &mut World<D>, breach: Option<Breach>) {
+    if let Some(breach) = breach {
+        world.breaches.note(breach);
+    }
+}
+
+fn repeats(last: &FinalChunk<u8>, chunk: &Chunk<u8, Payload>) -> bool {
+    let arrived = FinalChunk {
+        identity: chunk.identity.clone(),
+        offset: chunk.offset,
+        length: chunk.data.len() as u64,
+    };
+    chunk.done && arrived == *last
+}
+
+/// Takes the first effect off and performs it.
+fn perform_on<D: Digest, S: Storage<u8, Partial = Handle>>(
+    storage: &mut S,
+    number: u8,
+    database: &mut Database<D>,
+) -> Result<(), (Operation, StorageError)> {
+    let effect = database.effects.remove(0);
+    let id = DatabaseId::<u8>::numbered(number);
+    match perform(effect, storage, &id, &mut database.partial)? {
+        Performed::Stored | Performed::Report(_) | Performed::Reply(_) => Ok(()),
+    }
+}
+
+impl<D: Digest> Model for Exploration<D> {
+    type State = World<D>;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World<D>> {
+        vec![World {
+            sent: [0; SNAPSHOTS_MAX],
+            databases: [Database::default(), Database::default()],
+            disk: Disk::default(),
+            failures_left: self.system.failures_max,
+            breaches: Breaches::default(),
+        }]
+    }
+
+    fn actions(&self, world: &World<D>, actions: &mut Vec<Action>) {
+        if !world.breaches.is_empty() {
+            return;
+        }
+        for (number, snapshot) in (0u8..).zip(&self.system.snapshots) {
+            let sent = world.sent[usize::from(number)];
+            if usize::from(sent) < snapshot.chunks.len() {
+                actions.push(Action::Send { snapshot: number });
+            }
+            let database = snapshot.identity.database.number();
+            if world.databases[usize::from(database)].is_at_rest() {
+                let wears = |chunk: u8| wears(self.system.corruption, &snapshot.chunks[usize::from(chunk)]);
+                let arrivals = (0..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
+                actions.extend(arrivals.map(|(chunk, wear)| Action::Deliver {
+                    snapshot: number,
+                    chunk,
+                    wear,
+                }));
+            }
+        }
+        for id in self.system.databases() {
+            let database = id.number();
+            let known = &world.databases[usize::from(database)];
+            if known.is_at_rest() {
+                actions.push(Action::Abort { database });
+                actions.push(Action::Expire { database });
+                continue;
+            }
+            actions.push(Action::Perform { database });
+            if world.failures_left > 0 {
+                let other = FailureKind::Other;
+                actions.extend([Damage::Nothing, Damage::Done].map(|damage| Action::Fail {
+                    database,
+                    damage,
+                    kind: other,
+                }));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &World<D>, action: Action) -> Option<World<D>> {
+        let mut world = last.clone();
+        match action {
+            Action::Send { snapshot } => world.sent[usize::from(snapshot)] += 1,
+            Action::Deliver { snapshot, chunk, wear } => {
+                self.deliver(&mut world, snapshot, chunk, wear);
+            }
+            Action::Abort { database } => {
+                self.witnesses.note_abort(last, database);
+                self.take(&mut world, database, Event::AbortRequested);
+            }
+            Action::Expire { database } => {
+                self.take(&mut world, database, Event::IdleExpired);
+            }
+            Action::Perform { database } => self.perform_next(&mut world, database, None),
+            Action::Fail { database, damage, kind } => self.perform_next(&mut world, database, Some((damage, kind))),
+        }
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::properties()
+    }
+}
+
+fn wears(corruption: Corruption, chunk: &Chunk<u8, Payload>) -> &'static [Wear] {
+    match corruption {
+        Corruption::Possible if !chunk.data.is_empty() => &[Wear::Intact, Wear::Flipped, Wear::Cut],
+        Corruption::Possible | Corruption::Never => &[Wear::Intact],
+    }
+}
