@@ -1,5 +1,5 @@
-//! Storage for the harness: files in memory, and any storage with operations that fail on
-//! demand.
+//! Storage for the harness: files in memory, and any storage behind a hook that watches its
+//! operations or makes them fail.
 //!
 //! Guarantees: shared by its clones, like a directory by those who opened it; it outlives a
 //! receiver, so that one can be reopened on it. Refuses to know: power loss.
@@ -91,11 +91,82 @@ impl Storage for Memory {
     }
 }
 
-/// A storage whose operations can be made to fail.
-#[derive(Clone, Debug, Default)]
-pub struct Faulty<S> {
+/// One call of a storage operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call<'a> {
+    /// `create`
+    Create,
+    /// `write_at`
+    Write {
+        /// Where.
+        offset: u64,
+        /// What.
+        data: &'a [u8],
+    },
+    /// `sync`
+    Sync,
+    /// `publish`
+    Publish,
+    /// `sync_directory`
+    SyncDirectory(Directory),
+    /// `remove`
+    Remove,
+    /// `list`
+    List,
+}
+
+impl Call<'_> {
+    /// The operation that a failure of it is told as; `None` for a listing.
+    #[must_use]
+    pub const fn operation(self) -> Option<Operation> {
+        match self {
+            Self::Create => Some(Operation::Create),
+            Self::Write { .. } => Some(Operation::Write),
+            Self::Sync => Some(Operation::Sync),
+            Self::Publish => Some(Operation::Publish),
+            Self::SyncDirectory(_) => Some(Operation::SyncDirectory),
+            Self::Remove => Some(Operation::Remove),
+            Self::List => None,
+        }
+    }
+}
+
+/// What stands between the receiver and a storage: it sees each call before it is made, may make
+/// it fail, and may panic.
+pub trait Hook {
+    /// Called before each operation; a fault makes it fail.
+    fn before(&self, call: Call<'_>) -> Option<Fault>;
+}
+
+impl<F: Fn(Call<'_>) -> Option<Fault>> Hook for F {
+    fn before(&self, call: Call<'_>) -> Option<Fault> {
+        self(call)
+    }
+}
+
+/// A storage behind a hook.
+#[derive(Clone)]
+pub struct Hooked<S, H> {
     inner: S,
-    faults: Faults,
+    hook: H,
+}
+
+/// A storage whose operations can be made to fail.
+pub type Faulty<S> = Hooked<S, Faults>;
+
+impl<S, H> Hooked<S, H> {
+    /// Puts the hook before the storage.
+    pub fn new(inner: S, hook: H) -> Self {
+        Self { inner, hook }
+    }
+}
+
+impl<S: std::fmt::Debug, H> std::fmt::Debug for Hooked<S, H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooked")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The faults of a [`Faulty`] storage: what is to fail, and what has.
@@ -131,8 +202,11 @@ impl Faults {
         armed.next.clear();
         std::mem::take(&mut armed.fired)
     }
+}
 
-    fn next(&self, operation: Operation) -> Option<Fault> {
+impl Hook for Faults {
+    fn before(&self, call: Call<'_>) -> Option<Fault> {
+        let operation = call.operation()?;
         let mut armed = locked(&self.0);
         let fault = armed.next.first_mut()?;
         if fault.after > 0 {
@@ -144,18 +218,13 @@ impl Faults {
     }
 }
 
-impl<S> Faulty<S> {
-    /// A storage that fails when `faults` say so.
-    pub fn new(inner: S, faults: Faults) -> Self {
-        Self { inner, faults }
-    }
-
+impl<S, H: Hook> Hooked<S, H> {
     fn attempt<R>(
         &mut self,
-        operation: Operation,
+        call: Call<'_>,
         run: impl FnOnce(&mut S, bool) -> Result<R, StorageError>,
     ) -> Result<R, StorageError> {
-        match self.faults.next(operation) {
+        match self.hook.before(call) {
             None => run(&mut self.inner, true),
             Some(fault) => {
                 if fault.takes_effect {
@@ -167,37 +236,39 @@ impl<S> Faulty<S> {
     }
 }
 
-impl<S: Storage> Storage for Faulty<S> {
+impl<S: Storage, H: Hook> Storage for Hooked<S, H> {
     type Partial = S::Partial;
 
     fn create(&mut self, database: &DatabaseId) -> Result<S::Partial, StorageError> {
-        self.attempt(Operation::Create, |inner, _| inner.create(database))
+        self.attempt(Call::Create, |inner, _| inner.create(database))
     }
 
     fn write_at(&mut self, partial: &mut S::Partial, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        self.attempt(Operation::Write, |inner, whole| {
+        self.attempt(Call::Write { offset, data }, |inner, whole| {
             let length = if whole { data.len() } else { data.len() / 2 };
             inner.write_at(partial, offset, &data[..length])
         })
     }
 
     fn sync(&mut self, partial: &mut S::Partial) -> Result<(), StorageError> {
-        self.attempt(Operation::Sync, |inner, _| inner.sync(partial))
+        self.attempt(Call::Sync, |inner, _| inner.sync(partial))
     }
 
     fn publish(&mut self, partial: S::Partial, verified: &Verified) -> Result<(), StorageError> {
-        self.attempt(Operation::Publish, |inner, _| inner.publish(partial, verified))
+        self.attempt(Call::Publish, |inner, _| inner.publish(partial, verified))
     }
 
     fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
-        self.attempt(Operation::SyncDirectory, |inner, _| inner.sync_directory(directory))
+        self.attempt(Call::SyncDirectory(directory), |inner, _| {
+            inner.sync_directory(directory)
+        })
     }
 
     fn remove(&mut self, database: &DatabaseId) -> Result<(), StorageError> {
-        self.attempt(Operation::Remove, |inner, _| inner.remove(database))
+        self.attempt(Call::Remove, |inner, _| inner.remove(database))
     }
 
     fn list(&mut self) -> Result<Vec<Found>, StorageError> {
-        self.inner.list()
+        self.attempt(Call::List, |inner, _| inner.list())
     }
 }

@@ -1,0 +1,109 @@
+//! What several test files need: envelopes, and what stands on the disk.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Receiver, Rejection};
+
+/// A snapshot to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) cluster: String,
+    pub(crate) database: String,
+    pub(crate) lsn: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) crc: u32,
+}
+
+impl Source {
+    pub(crate) fn new(database: &str, lsn: u64, bytes: impl AsRef<[u8]>) -> Self {
+        Self {
+            cluster: "prod-us".to_owned(),
+            database: database.to_owned(),
+            lsn,
+            bytes: bytes.as_ref().to_vec(),
+            crc: crc32c::crc32c(bytes.as_ref()),
+        }
+    }
+
+    pub(crate) fn from_cluster(self, cluster: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            ..self
+        }
+    }
+
+    /// The chunk `[from, to)`.
+    pub(crate) fn chunk(&self, from: usize, to: usize, done: bool) -> Envelope<Vec<u8>> {
+        Envelope {
+            source_cluster_id: self.cluster.as_str().into(),
+            source_database_id: self.database.as_str().into(),
+            snapshot_lsn: self.lsn,
+            total_bytes: self.bytes.len() as u64,
+            total_crc32c: self.crc,
+            offset: from as u64,
+            data: self.bytes[from..to].to_vec(),
+            done,
+        }
+    }
+
+    /// The whole snapshot in one chunk.
+    pub(crate) fn whole(&self) -> Envelope<Vec<u8>> {
+        self.chunk(0, self.bytes.len(), true)
+    }
+
+    /// The chunk from `from` to the end.
+    pub(crate) fn rest(&self, from: usize) -> Envelope<Vec<u8>> {
+        self.chunk(from, self.bytes.len(), true)
+    }
+}
+
+pub(crate) fn partial(data_dir: &Path, database: &str) -> PathBuf {
+    data_dir.join("recv_snapshots").join(format!("{database}.partial"))
+}
+
+pub(crate) fn snapshot(data_dir: &Path, database: &str) -> PathBuf {
+    data_dir.join("recv_snapshots").join(format!("{database}.snapshot"))
+}
+
+/// Names in the receive directory, sorted.
+pub(crate) fn names(data_dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(data_dir.join("recv_snapshots")).expect("the receive directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+pub(crate) type Reports = Arc<Mutex<Vec<Progress>>>;
+
+/// Options that note every report.
+pub(crate) fn noting() -> (Options, Reports) {
+    let reports = Reports::default();
+    let noted = Arc::clone(&reports);
+    let options = Options::default().on_progress(move |_, progress| noted.lock().expect("reports").push(progress));
+    (options, reports)
+}
+
+pub(crate) fn open(data_dir: &Path) -> Receiver {
+    Receiver::open(data_dir, Options::default()).expect("the receiver opens")
+}
+
+/// The rejection, and where the source can go on.
+pub(crate) fn rejection(told: Result<ChunkOutcome, ReceiveError>) -> (Rejection, u64) {
+    match told {
+        Err(ReceiveError::Rejected {
+            rejection,
+            resume_offset,
+            removal_failed: None,
+        }) => (rejection, resume_offset),
+        other => panic!("not a plain rejection: {other:?}"),
+    }
+}
+
+pub(crate) fn pending(bytes_done: u64) -> ChunkOutcome {
+    ChunkOutcome::Pending { bytes_done }
+}
