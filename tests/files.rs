@@ -1,0 +1,488 @@
+//! The receiver on real files: openings, hostile names and places, recovery, bounds.
+//!
+//! Guarantees: what is told and what stands on the disk afterwards. Refuses to know: timing; idle
+//! transfers are ended by asking for it.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use snapshot_receiver::executor::FoundKind;
+use snapshot_receiver::protocol::{FailureKind, Operation};
+use snapshot_receiver::{DatabaseId, OpenError, Options, Progress, ReceiveError, Receiver, Rejection};
+use support::{Source, names, open, partial, pending, rejection, snapshot};
+use tempfile::tempdir;
+
+fn fifo(path: &Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+}
+
+fn refusal(data_dir: &Path) -> OpenError {
+    Receiver::open(data_dir, Options::default()).expect_err("the opening is refused")
+}
+
+fn failed_operation<T: std::fmt::Debug>(told: Result<T, ReceiveError>) -> (Operation, FailureKind) {
+    match told {
+        Err(ReceiveError::Storage { operation, source, .. }) => (operation, source.kind),
+        other => panic!("not a storage failure: {other:?}"),
+    }
+}
+
+// --- Opening ----------------------------------------------------------------------------------
+
+#[test]
+fn an_opening_creates_two_directories_and_none_above() {
+    let dir = tempdir().expect("a directory");
+    let data_dir = dir.path().join("data");
+    drop(open(&data_dir));
+    assert!(data_dir.join("recv_snapshots").is_dir());
+    let missing = dir.path().join("missing").join("data");
+    let error = refusal(&missing);
+    assert_eq!(error.operation(), "open");
+    assert!(error.to_string().contains("its parent does not exist"), "{error}");
+    assert!(!dir.path().join("missing").exists());
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_refused_and_left() {
+    let dir = tempdir().expect("a directory");
+    let file = dir.path().join("file");
+    fs::write(&file, "kept").expect("written");
+    let error = refusal(&file);
+    assert!(matches!(error, OpenError::Directory { .. }), "{error}");
+    assert_eq!(fs::read(&file).expect("read"), b"kept");
+}
+
+#[test]
+fn a_read_only_data_directory_is_refused() {
+    if rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: root may write a read-only directory; run as an ordinary user to check this");
+        return;
+    }
+    let dir = tempdir().expect("a directory");
+    let data_dir = dir.path().join("data");
+    drop(open(&data_dir));
+    let receive = data_dir.join("recv_snapshots");
+    fs::set_permissions(&receive, fs::Permissions::from_mode(0o555)).expect("made read-only");
+    let error = refusal(&data_dir);
+    fs::set_permissions(&receive, fs::Permissions::from_mode(0o755)).expect("made writable");
+    assert!(error.to_string().contains("Permission denied"), "{error}");
+    drop(open(&data_dir));
+}
+
+#[test]
+fn a_link_in_the_place_of_the_receive_directory_is_refused() {
+    let dir = tempdir().expect("a directory");
+    let elsewhere = tempdir().expect("another");
+    symlink(elsewhere.path(), dir.path().join("recv_snapshots")).expect("planted");
+    let error = refusal(dir.path());
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+    assert_eq!(fs::read_dir(elsewhere.path()).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_second_receiver_is_refused_while_the_first_lives() {
+    let dir = tempdir().expect("a directory");
+    let first = open(dir.path());
+    first
+        .handle_chunk(Source::new("db", 1, "abc").chunk(0, 2, false))
+        .expect("taken");
+    let error = refusal(dir.path());
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    assert_eq!(error.operation(), "lock");
+    assert_eq!(names(dir.path()), ["db.partial"], "the second touched nothing");
+    drop(first);
+    drop(open(dir.path()));
+}
+
+/// Set in a child process of [`a_second_process_is_refused`]: the directory to try.
+const TRY_TO_OPEN: &str = "SNAPSHOT_RECEIVER_TEST_TRY_TO_OPEN";
+
+#[test]
+fn a_second_process_is_refused() {
+    if let Some(data_dir) = std::env::var_os(TRY_TO_OPEN) {
+        let error = refusal(Path::new(&data_dir));
+        println!("refused with {}", error.operation());
+        return;
+    }
+    let dir = tempdir().expect("a directory");
+    let _first = open(dir.path());
+    let this_test = std::env::current_exe().expect("this test's program");
+    let child = Command::new(this_test)
+        .args(["--exact", "a_second_process_is_refused", "--nocapture"])
+        .env(TRY_TO_OPEN, dir.path())
+        .stdout(Stdio::piped())
+        .output()
+        .expect("the child runs");
+    let said = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success() && said.contains("refused with lock"), "{said}");
+}
+
+#[test]
+fn closing_ends_transfers_frees_the_directory_and_refuses_what_comes_later() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    receiver.close().expect("closed");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    assert!(matches!(
+        receiver.handle_chunk(source.rest(3)),
+        Err(ReceiveError::Closed)
+    ));
+    receiver.close().expect("closing again does nothing");
+    receiver.abort().expect("nothing runs");
+    open(dir.path())
+        .handle_chunk(source.whole())
+        .expect("the directory is free");
+}
+
+// --- Recovery ---------------------------------------------------------------------------------
+
+#[test]
+fn an_opening_removes_its_orphans_and_nothing_else() {
+    let dir = tempdir().expect("a directory");
+    drop(open(dir.path()));
+    let receive = dir.path().join("recv_snapshots");
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "kept").expect("written");
+    fs::write(receive.join("a.partial"), "orphan").expect("planted");
+    symlink(&victim, receive.join("b.partial")).expect("planted");
+    symlink("nowhere", receive.join("c.partial")).expect("planted");
+    let kept = [
+        "a.snapshot",
+        "x.partial.bak",
+        ".partial",
+        "..partial",
+        "sp ace.partial",
+        "PARTIAL",
+        "d.partial~",
+    ];
+    for name in kept {
+        fs::write(receive.join(name), "kept").expect("planted");
+    }
+    let too_long = format!("{}.partial", "l".repeat(201));
+    fs::write(receive.join(&too_long), "kept").expect("planted");
+    fs::write(receive.join(std::ffi::OsStr::from_bytes(b"\xff.partial")), "kept").expect("planted");
+    fs::create_dir(receive.join("e.partial")).expect("planted");
+    fifo(&receive.join("f.partial"));
+
+    let receiver = open(dir.path());
+    let left: BTreeSet<String> = names(dir.path()).into_iter().collect();
+    let mut expected: BTreeSet<String> = kept.map(str::to_owned).into();
+    expected.extend([
+        too_long,
+        "\u{fffd}.partial".to_owned(),
+        "e.partial".to_owned(),
+        "f.partial".to_owned(),
+    ]);
+    assert_eq!(left, expected);
+    assert_eq!(fs::read(&victim).expect("read"), b"kept");
+    let reported: Vec<(&str, FoundKind)> = receiver
+        .orphans_left()
+        .iter()
+        .map(|orphan| (orphan.found.database.as_str(), orphan.found.kind))
+        .collect();
+    assert_eq!(reported, [("e", FoundKind::Directory)]);
+    receiver
+        .abort()
+        .expect("a directory is nobody's partial: nothing is owed");
+    // What is left stands in the way of nothing but a start under a directory's name.
+    receiver
+        .handle_chunk(Source::new("f", 1, "abc").whole())
+        .expect("a pipe is replaced");
+}
+
+// --- Hostile places ---------------------------------------------------------------------------
+
+#[test]
+fn a_directory_under_a_partials_name_is_a_failed_create_and_owes_nothing() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    fs::create_dir(partial(dir.path(), "db")).expect("planted");
+    fs::write(partial(dir.path(), "db").join("kept"), "kept").expect("planted");
+    let failed = failed_operation(receiver.handle_chunk(source.chunk(0, 3, false)));
+    assert_eq!(failed, (Operation::Create, FailureKind::DirectoryInTheWay));
+    receiver.abort_database("db").expect("nothing runs, nothing is owed");
+    assert!(partial(dir.path(), "db").join("kept").exists());
+    fs::remove_dir_all(partial(dir.path(), "db")).expect("moved away");
+    receiver.handle_chunk(source.whole()).expect("a start works at once");
+}
+
+#[test]
+fn an_abort_whose_partial_was_replaced_by_a_directory_says_so_until_it_is_gone() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    fs::remove_file(partial(dir.path(), "db")).expect("removed by a stranger");
+    fs::create_dir(partial(dir.path(), "db")).expect("planted");
+    for _ in 0..2 {
+        let failed = failed_operation(receiver.abort_database("db"));
+        assert_eq!(failed, (Operation::Remove, FailureKind::DirectoryInTheWay));
+    }
+    let told = rejection(receiver.handle_chunk(source.rest(3)));
+    assert_eq!(
+        told.0,
+        Rejection::OffsetMismatch { expected: 0, actual: 3 },
+        "the attempt has ended"
+    );
+    fs::remove_dir(partial(dir.path(), "db")).expect("moved away");
+    receiver.abort_database("db").expect("nothing stands there any more");
+}
+
+#[test]
+fn whatever_file_stands_under_a_partials_name_is_replaced() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let linked = dir.path().join("linked");
+    fs::write(&linked, "kept").expect("written");
+    fs::write(partial(dir.path(), "file"), "a longer leftover than the snapshot").expect("planted");
+    fs::hard_link(&linked, partial(dir.path(), "hard")).expect("planted");
+    symlink("nowhere", partial(dir.path(), "dangling")).expect("planted");
+    fifo(&partial(dir.path(), "pipe"));
+    for database in ["file", "hard", "dangling", "pipe"] {
+        let source = Source::new(database, 1, "abcdef");
+        receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+        let kind = fs::symlink_metadata(partial(dir.path(), database))
+            .expect("there")
+            .file_type();
+        assert!(kind.is_file() && !kind.is_fifo());
+        receiver.handle_chunk(source.rest(3)).expect("committed");
+        assert_eq!(fs::read(snapshot(dir.path(), database)).expect("published"), b"abcdef");
+    }
+    assert_eq!(fs::read(&linked).expect("read"), b"kept");
+}
+
+#[test]
+fn a_link_in_a_snapshots_place_is_replaced_and_a_directory_is_a_failed_publish() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let victim = dir.path().join("victim");
+    fs::write(&victim, "kept").expect("written");
+    symlink(&victim, snapshot(dir.path(), "link")).expect("planted");
+    receiver
+        .handle_chunk(Source::new("link", 1, "abc").whole())
+        .expect("committed");
+    assert_eq!(fs::read(&victim).expect("read"), b"kept");
+    assert!(
+        fs::symlink_metadata(snapshot(dir.path(), "link"))
+            .expect("there")
+            .is_file()
+    );
+
+    fs::create_dir(snapshot(dir.path(), "dir")).expect("planted");
+    let failed = failed_operation(receiver.handle_chunk(Source::new("dir", 1, "abc").whole()));
+    assert_eq!(failed, (Operation::Publish, FailureKind::Other));
+    assert!(!partial(dir.path(), "dir").exists());
+}
+
+#[test]
+fn another_file_in_the_partials_place_is_not_published() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    fs::remove_file(partial(dir.path(), "db")).expect("removed by a stranger");
+    fs::write(partial(dir.path(), "db"), "abcdef").expect("replaced by a stranger");
+    let failed = failed_operation(receiver.handle_chunk(source.rest(3)));
+    assert_eq!(failed.0, Operation::Publish);
+    assert!(!snapshot(dir.path(), "db").exists());
+}
+
+#[test]
+fn a_replaced_receive_directory_fails_the_create_and_the_publish() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    fs::rename(dir.path().join("recv_snapshots"), dir.path().join("moved")).expect("moved by a stranger");
+    fs::create_dir(dir.path().join("recv_snapshots")).expect("replaced by a stranger");
+    assert_eq!(
+        failed_operation(receiver.handle_chunk(source.rest(3))).0,
+        Operation::Publish
+    );
+    assert_eq!(
+        failed_operation(receiver.handle_chunk(source.whole())).0,
+        Operation::Create
+    );
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    assert_eq!(fs::read_dir(dir.path().join("moved")).expect("listed").count(), 0);
+}
+
+// --- Limits -----------------------------------------------------------------------------------
+
+#[test]
+fn extreme_numbers_are_refused_in_the_order_of_judgement() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().chunk_bytes_max(4).snapshot_bytes_max(6);
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    let source = Source::new("db", 1, "abcdef");
+    let mut start = source.chunk(0, 4, false);
+    start.total_bytes = u64::MAX;
+    let told = rejection(receiver.handle_chunk(start));
+    assert_eq!(
+        told.0,
+        Rejection::SnapshotTooLarge {
+            limit: 6,
+            actual: u64::MAX
+        }
+    );
+    let told = rejection(receiver.handle_chunk(source.whole()));
+    assert_eq!(told.0, Rejection::ChunkTooLarge { limit: 4, actual: 6 });
+    let mut short = source.chunk(0, 4, false);
+    short.total_bytes = 3;
+    let told = rejection(receiver.handle_chunk(short));
+    assert_eq!(told.0, Rejection::LengthOverrun { total_bytes: 3, end: 4 });
+    let mut far = source.rest(3);
+    far.offset = u64::MAX;
+    let told = rejection(receiver.handle_chunk(far.clone()));
+    assert_eq!(
+        told.0,
+        Rejection::OffsetMismatch {
+            expected: 0,
+            actual: u64::MAX
+        }
+    );
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    let told = rejection(receiver.handle_chunk(far));
+    assert_eq!(
+        told,
+        (
+            Rejection::OffsetMismatch {
+                expected: 3,
+                actual: u64::MAX
+            },
+            3
+        )
+    );
+    // An oversized chunk of the running transfer: it can go on where it was.
+    let mut oversized = source.chunk(0, 5, false);
+    oversized.offset = 3;
+    let told = rejection(receiver.handle_chunk(oversized));
+    assert_eq!(told, (Rejection::ChunkTooLarge { limit: 4, actual: 5 }, 3));
+    receiver.handle_chunk(source.rest(3)).expect("committed");
+}
+
+#[test]
+fn transfers_are_bounded_and_a_restart_is_never_one_too_many() {
+    let dir = tempdir().expect("a directory");
+    let receiver = Receiver::open(dir.path(), Options::default().transfers_max(2)).expect("opens");
+    let sources = ["a", "b", "c"].map(|database| Source::new(database, 1, "abcdef"));
+    for source in &sources[..2] {
+        receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    }
+    let told = rejection(receiver.handle_chunk(sources[2].whole()));
+    assert_eq!(told, (Rejection::TooManyTransfers { transfers_max: 2 }, 0));
+    receiver
+        .handle_chunk(sources[0].chunk(0, 1, false))
+        .expect("a start takes its own place");
+    receiver
+        .handle_chunk(sources[1].rest(3))
+        .expect("committed, and its place is free");
+    receiver.handle_chunk(sources[2].chunk(0, 3, false)).expect("taken");
+    receiver.abort_database("a").expect("aborted, and its place is free");
+    receiver.handle_chunk(sources[1].chunk(0, 3, false)).expect("taken");
+}
+
+#[test]
+fn remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().remembered_commits_max(2);
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    for database in ["a", "b", "c"] {
+        receiver
+            .handle_chunk(Source::new(database, 9, "abc").whole())
+            .expect("committed");
+    }
+    for database in ["b", "c"] {
+        let told = rejection(receiver.handle_chunk(Source::new(database, 1, "abc").whole()));
+        assert_eq!(told.0, Rejection::StaleSnapshot { newest: 9, actual: 1 }, "{database}");
+    }
+    receiver
+        .handle_chunk(Source::new("a", 1, "abc").whole())
+        .expect("forgotten");
+}
+
+#[test]
+fn an_idle_transfer_is_ended_and_a_busy_one_is_not() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    assert_eq!(receiver.expire_idle(Duration::from_secs(3600)), 0);
+    assert_eq!(
+        receiver.handle_chunk(source.chunk(3, 4, false)).expect("it goes on"),
+        pending(4)
+    );
+    assert_eq!(receiver.expire_idle(Duration::ZERO), 1);
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    assert_eq!(receiver.expire_idle(Duration::ZERO), 0);
+    let told = rejection(receiver.handle_chunk(source.rest(4)));
+    assert_eq!(told, (Rejection::OffsetMismatch { expected: 0, actual: 4 }, 0));
+}
+
+#[test]
+fn the_receiver_ends_idle_transfers_by_itself() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().idle_timeout(Some(Duration::from_millis(1)));
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    receiver
+        .handle_chunk(Source::new("db", 1, "abcdef").chunk(0, 3, false))
+        .expect("taken");
+    // Ends when it has happened, however long that takes: nothing else removes the partial.
+    while partial(dir.path(), "db").exists() {
+        std::thread::yield_now();
+    }
+    let database = DatabaseId::new("db").expect("valid");
+    assert!(!receiver.state(&database).expect("open").is_running());
+}
+
+// --- Progress ---------------------------------------------------------------------------------
+
+#[test]
+fn the_callback_may_call_the_receiver_and_reports_stay_in_order() {
+    let dir = tempdir().expect("a directory");
+    let slot: Arc<OnceLock<Receiver>> = Arc::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (inner, noted) = (Arc::clone(&slot), Arc::clone(&seen));
+    let source = Source::new("db", 1, "abcdef");
+    let within = source.clone();
+    let mut options = Options::default().on_progress(move |_, progress| {
+        noted.lock().expect("reports").push(progress);
+        let receiver = inner.get().expect("opened");
+        match progress {
+            Progress::Bootstrapping { bytes_done: 2, .. } => {
+                receiver.handle_chunk(within.chunk(2, 4, false)).expect("taken");
+            }
+            Progress::Bootstrapping { .. } => receiver.abort().expect("aborted"),
+            Progress::Following => {}
+        }
+    });
+    options.limits.report_bytes = 2;
+    slot.set(Receiver::open(dir.path(), options).expect("opens"))
+        .expect("set once");
+    let receiver = slot.get().expect("opened");
+    receiver.handle_chunk(source.chunk(0, 2, false)).expect("taken");
+    let report = |bytes_done| Progress::Bootstrapping {
+        bytes_done,
+        bytes_total: 6,
+    };
+    assert_eq!(*seen.lock().expect("reports"), [report(2), report(4)]);
+    assert_eq!(
+        names(dir.path()),
+        Vec::<String>::new(),
+        "aborted from within the callback"
+    );
+}
