@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use snapshot_receiver::executor::FileSystem;
+use snapshot_receiver::executor::{FileSystem, Storage};
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Rejection, SnapshotReceiver};
 use snapshot_receiver_model::harness::memory::{Call, Hooked};
 use support::{Source, names, pending, rejection, snapshot};
@@ -185,6 +185,7 @@ fn closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls() {
             first.as_mut().poll(&mut context).is_pending(),
             "begun, and held at the gate"
         );
+        arrival.recv().expect("on a thread of the blocking pool");
         assert!(second.as_mut().poll(&mut context).is_pending(), "waits for its turn");
         let (closed, ()) = tokio::join!(receiver.close(), async {
             open_gate.send(()).expect("somebody waits");
@@ -195,6 +196,50 @@ fn closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls() {
         assert!(matches!(second.await, Err(ReceiveError::Closed)));
         drop(open(dir.path()).await);
     });
+}
+
+#[test]
+fn a_slow_database_delays_no_other_while_a_worker_is_free() {
+    on_both(|| async {
+        let dir = tempdir().expect("a directory");
+        let (open_gate, gate) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(gate));
+        let hook = move |call: Call<'_>| {
+            if matches!(call, Call::Write { data: b"slow", .. }) {
+                gate.lock().expect("gate").recv().expect("opened once");
+            }
+            None
+        };
+        let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
+        let options = Options::default().workers_max(2);
+        let receiver = SnapshotReceiver::with_storage(storage, dir.path(), options).expect("opens");
+        let slow = Source::new("slow", 1, "slow");
+        // Many calls for the slow database: those that wait for their turn hold no worker.
+        let waiting: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(send(receiver.clone(), slow.whole())))
+            .collect();
+        tokio::task::yield_now().await;
+        for number in 0..4 {
+            let source = Source::new(&format!("quick_{number}"), 1, "quick");
+            receiver
+                .handle_chunk(source.whole())
+                .await
+                .expect("committed while the other waits");
+        }
+        for _ in 0..8 {
+            open_gate.send(()).expect("somebody waits");
+        }
+        for call in waiting {
+            call.await.expect("no panic").expect("committed");
+        }
+    });
+}
+
+async fn send<S>(receiver: SnapshotReceiver<S>, envelope: Envelope<Vec<u8>>) -> Result<ChunkOutcome, ReceiveError>
+where
+    S: Storage<Partial: Send> + Clone + Send + Sync + 'static,
+{
+    receiver.handle_chunk(envelope).await
 }
 
 #[test]

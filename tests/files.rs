@@ -15,9 +15,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use snapshot_receiver::executor::FoundKind;
+use snapshot_receiver::executor::{FileSystem, FoundKind};
 use snapshot_receiver::protocol::{FailureKind, Operation};
 use snapshot_receiver::{DatabaseId, OpenError, Options, Progress, ReceiveError, Receiver, Rejection};
+use snapshot_receiver_model::harness::memory::{Call, Fault, Faults, Hook, Hooked};
 use support::{Source, names, open, partial, pending, rejection, snapshot};
 use tempfile::tempdir;
 
@@ -199,6 +200,38 @@ fn an_opening_removes_its_orphans_and_nothing_else() {
     receiver
         .handle_chunk(Source::new("f", 1, "abc").whole())
         .expect("a pipe is replaced");
+}
+
+#[test]
+fn an_orphan_that_cannot_be_removed_is_reported_and_owed() {
+    let dir = tempdir().expect("a directory");
+    drop(open(dir.path()));
+    for database in ["a", "b", "c"] {
+        fs::write(partial(dir.path(), database), "orphan").expect("planted");
+    }
+    let faults = Faults::default();
+    faults.arm(Fault {
+        after: 1,
+        kind: FailureKind::Other,
+        takes_effect: false,
+    });
+    let hook = {
+        let faults = faults.clone();
+        // Listings and directory syncs succeed; only removals are counted.
+        move |call: Call<'_>| {
+            if call == Call::Remove {
+                faults.before(call)
+            } else {
+                None
+            }
+        }
+    };
+    let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
+    let receiver = Receiver::<_, ()>::with_storage(storage, dir.path(), Options::default()).expect("opens");
+    assert_eq!(names(dir.path()).len(), 1, "the others are gone");
+    assert_eq!(receiver.orphans_left().len(), 1);
+    receiver.abort().expect("an abort of all tries again");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
 }
 
 // --- Hostile places ---------------------------------------------------------------------------

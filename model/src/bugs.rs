@@ -82,6 +82,13 @@ impl Bug {
     }
 }
 
+/// Every seeded bug's name, and the clause that it breaks.
+#[must_use]
+pub fn claims() -> Vec<(String, &'static str)> {
+    let wrappers = Bug::ALL.into_iter().map(|(bug, clause)| (format!("{bug:?}"), clause));
+    wrappers.chain([("NoDigest".to_owned(), "SR-CRC-002")]).collect()
+}
+
 /// What became of one seeded bug.
 #[derive(Debug)]
 pub struct Verdict {

@@ -11,12 +11,15 @@
 //! | `disk` | a disk in memory, and one whose next operation fails |
 //! | `properties` | what must hold in every state, and what must be reached |
 //! | `bugs` | seeded bugs that the properties must catch |
+//! | `clauses` | what is promised, where it is kept, what checks it |
 //! | `check` | runs the checker over one system |
 //! | `report` | tables, progress and counterexamples for people |
+//! | `traceability` | from a clause to what checks it |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
 
 pub mod bugs;
 pub mod check;
+pub mod clauses;
 
 pub mod disk;
 pub mod harness;
@@ -25,4 +28,5 @@ pub mod properties;
 pub mod report;
 
 pub mod system;
+pub mod traceability;
 pub mod world;

@@ -16,6 +16,7 @@ use snapshot_receiver_model::check::{Outcome, Running, check};
 use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::report;
 use snapshot_receiver_model::system::{System, systems};
+use snapshot_receiver_model::traceability;
 use snapshot_receiver_model::world::Exploration;
 
 /// Every rule held, or every bug was caught.
@@ -46,6 +47,12 @@ enum Command {
     Check(Options),
     /// Seed each bug in turn: the rule of the clause that it breaks must catch it.
     Bugs,
+    /// Every clause, with the rules, tests and seeded bugs behind it.
+    Spec {
+        /// The prose and the table of SPEC.md, between their marks.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// List the systems and the rules.
     List,
 }
@@ -73,6 +80,7 @@ fn main() -> ExitCode {
         None => run_check(&arguments.options),
         Some(Command::Check(options)) => run_check(&options),
         Some(Command::Bugs) => run_bugs(),
+        Some(Command::Spec { markdown }) => spec(markdown),
         Some(Command::List) => list(),
     };
     match outcome {
@@ -216,6 +224,24 @@ fn run_bugs() -> io::Result<u8> {
         "\npass: every seeded bug is caught by a rule of the clause that it breaks"
     )?;
     Ok(PASS)
+}
+
+fn spec(markdown: bool) -> io::Result<u8> {
+    let mut out = io::stdout().lock();
+    if markdown {
+        write!(out, "{}\n{}", traceability::prose(), traceability::table())?;
+        return Ok(PASS);
+    }
+    write!(out, "{}", traceability::listing())?;
+    let traces = traceability::traces();
+    let unchecked = traces.iter().filter(|trace| trace.is_unchecked()).count();
+    let without_bug = traces.iter().filter(|trace| trace.bugs.is_empty()).count();
+    writeln!(
+        out,
+        "\n{} clauses; {unchecked} unchecked; {without_bug} without a seeded bug yet",
+        traces.len()
+    )?;
+    Ok(if unchecked == 0 { PASS } else { FAILED })
 }
 
 fn list() -> io::Result<u8> {

@@ -133,8 +133,7 @@ impl Storage for FileSystem {
     }
 
     fn write_at(&mut self, partial: &mut File, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        // Continues short and interrupted writes; a write of 0 bytes is an error.
-        Ok(partial.write_all_at(data, offset)?)
+        Ok(write_fully(partial, data, offset)?)
     }
 
     fn sync(&mut self, partial: &mut File) -> Result<(), StorageError> {
@@ -221,6 +220,12 @@ fn create_directory(at: impl AsFd, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Continues short and interrupted writes; a write of 0 bytes is an error (SR-ERR-003). Generic so
+/// that a test can be the file.
+fn write_fully(file: &impl FileExt, data: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(data, offset)
+}
+
 fn same_inode(a: &Stat, b: &Stat) -> bool {
     a.st_dev == b.st_dev && a.st_ino == b.st_ino
 }
@@ -240,5 +245,55 @@ fn refused(path: &Path, error: impl Into<io::Error>) -> OpenError {
     OpenError::Directory {
         path: path.to_owned(),
         source: error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// Takes two bytes at a time, is interrupted before each, and takes none past a mark.
+    struct Stubborn {
+        bytes: RefCell<Vec<u8>>,
+        interrupted: RefCell<bool>,
+        stuck_at: usize,
+    }
+
+    impl FileExt for Stubborn {
+        fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+            if self.interrupted.replace_with(|was| !*was) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let mut bytes = self.bytes.borrow_mut();
+            assert_eq!(
+                bytes.len() as u64,
+                offset,
+                "each write goes on where the last one ended"
+            );
+            let taken = data.len().min(2).min(self.stuck_at - bytes.len());
+            bytes.extend(&data[..taken]);
+            Ok(taken)
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_writes_are_continued_and_a_stuck_one_is_told() {
+        let file = |stuck_at| Stubborn {
+            bytes: RefCell::default(),
+            interrupted: RefCell::new(true),
+            stuck_at,
+        };
+        let patient = file(usize::MAX);
+        write_fully(&patient, b"abcdefg", 0).expect("written");
+        assert_eq!(*patient.bytes.borrow(), b"abcdefg");
+        let stuck = file(5);
+        let error = write_fully(&stuck, b"abcdefg", 0).expect_err("two bytes are missing");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
 }

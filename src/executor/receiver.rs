@@ -420,7 +420,9 @@ impl<S: Storage + Clone, A> Lease<S, A> {
                 false
             }
             Reply::Committed { .. } => true,
-            Reply::Rejected { .. } | Reply::Failed { .. } | Reply::Aborted | Reply::NothingRan | Reply::OutOfTurn => false,
+            Reply::Rejected { .. } | Reply::Failed { .. } | Reply::Aborted | Reply::NothingRan | Reply::OutOfTurn => {
+                false
+            }
         };
         let standing = Standing {
             running: held.transfer.state.is_running(),

@@ -1,0 +1,106 @@
+//! SPEC.md and README.md against the project: what they name is there.
+//!
+//! Guarantees: the clauses' prose and table in SPEC.md are those of the model; every function and
+//! test that the table names exists; no clause is without a check; no id is lost. Refuses to
+//! know: whether a test is a good one; the seeded bugs say that.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use snapshot_receiver_model::clauses::CLAUSES;
+use snapshot_receiver_model::traceability::{prose, table, traces};
+
+/// Every id there has ever been: none is used again or dropped.
+const IDS: [(&str, u8); 13] = [
+    ("ADM", 5),
+    ("OFF", 5),
+    ("IDN", 4),
+    ("LEN", 1),
+    ("CRC", 4),
+    ("PUB", 5),
+    ("ABT", 4),
+    ("ERR", 5),
+    ("CON", 6),
+    ("REC", 4),
+    ("PRG", 3),
+    ("SEC", 4),
+    ("LIV", 1),
+];
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn between<'a>(text: &'a str, mark: &str) -> &'a str {
+    let (_, from) = text
+        .split_once(&format!("<!-- {mark} begin -->\n\n"))
+        .expect("the begin mark");
+    let (within, _) = from
+        .split_once(&format!("\n<!-- {mark} end -->"))
+        .expect("the end mark");
+    within
+}
+
+#[test]
+fn the_specification_has_every_clause_as_the_model_states_it() {
+    let specification = read("SPEC.md");
+    let help = "run `cargo gate spec --markdown` and put its output between the marks";
+    assert!(between(&specification, "clauses") == prose(), "the clauses: {help}");
+    assert!(between(&specification, "trace") == table(), "the table: {help}");
+}
+
+#[test]
+fn every_function_and_test_that_the_table_names_exists() {
+    for clause in CLAUSES {
+        for reference in clause.code.iter().chain(clause.tests) {
+            let (file, function) = reference.split_once("::").expect("file::function");
+            let text = read(file);
+            let is_there = [format!("fn {function}("), format!("fn {function}<")]
+                .iter()
+                .any(|it| text.contains(it));
+            assert!(is_there, "{}: no function {function} in {file}", clause.id);
+        }
+    }
+}
+
+#[test]
+fn every_clause_has_code_and_a_check_and_no_id_is_lost() {
+    let expected: Vec<String> = IDS
+        .iter()
+        .flat_map(|(part, count)| (1..=*count).map(move |number| format!("SR-{part}-{number:03}")))
+        .collect();
+    let listed: Vec<&str> = CLAUSES.iter().map(|clause| clause.id).collect();
+    assert_eq!(listed, expected);
+    for trace in traces() {
+        assert!(
+            !trace.clause.code.is_empty() && !trace.is_unchecked(),
+            "{}",
+            trace.clause.id
+        );
+    }
+}
+
+#[test]
+fn clauses_named_in_the_sources_exist() {
+    let ids: BTreeSet<&str> = CLAUSES.iter().map(|clause| clause.id).collect();
+    let mut pending = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut named = 0;
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a directory");
+            pending.extend(entries.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a source file");
+        for (at, _) in text.match_indices("SR-") {
+            let id = text.get(at..at + 10).unwrap_or_default();
+            if id.as_bytes().get(3).is_some_and(u8::is_ascii_uppercase) {
+                assert!(ids.contains(id), "{}: {id}", path.display());
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 100, "the sources name their clauses: {named}");
+}

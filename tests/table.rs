@@ -1,0 +1,409 @@
+//! The exhaustive table of phases and events.
+//!
+//! Guarantees: every phase meets every kind of event, and what follows is the text below, row by
+//! row; the table in SPEC.md is this text. Every row is also held against `valid_transition` and
+//! `invariants`. Refuses to know: why; that is SPEC.md's.
+//!
+//! Where `step` is changed on purpose, put the table that the failing test prints into SPEC.md.
+
+use std::fmt::Write;
+
+use snapshot_receiver::protocol::{
+    AwaitingStart, Cause, Chunk, ClusterId, Commit, Crc32c, DatabaseId, Digest, Effect, Ending, Event, Failure,
+    FailureKind, FinalChunk, Identity, Limits, Memory, OlderStart, Operation, Reply, State, Vacancy, invariants, step,
+    valid_transition,
+};
+
+type Phase = State<u8>;
+type Data = &'static [u8];
+
+const LIMITS: Limits = Limits {
+    chunk_bytes_max: 4,
+    snapshot_bytes_max: 8,
+    report_bytes: 4,
+};
+const BYTES: Data = b"abcdef";
+
+fn identity(lsn: u64, crc: u32) -> Identity<u8> {
+    Identity {
+        cluster: ClusterId::<u8>::numbered(1),
+        database: DatabaseId::<u8>::numbered(0),
+        snapshot_lsn: lsn,
+        total_bytes: 6,
+        total_crc32c: crc,
+    }
+}
+
+fn right() -> Identity<u8> {
+    identity(5, crc32c::crc32c(BYTES))
+}
+
+fn arrived(identity: Identity<u8>, offset: u64, data: Data, done: bool) -> Event<u8, Data> {
+    Event::ChunkArrived {
+        chunk: Chunk {
+            identity,
+            offset,
+            data,
+            done,
+        },
+        vacancy: Vacancy::Free,
+        older_start: OlderStart::Refused,
+    }
+}
+
+/// Phases are made by `step` itself, as a receiver gets into them.
+fn phases() -> Vec<(&'static str, Phase)> {
+    let after = |state: Phase, event: Event<u8, Data>| step(&LIMITS, state, event).state;
+    let none = Phase::default();
+    let receiving = after(none.clone(), arrived(right(), 0, b"abc", false));
+    let publishing = after(receiving.clone(), arrived(right(), 3, b"def", true));
+    let committed = after(publishing.clone(), Event::EffectsPerformed);
+    let aborting = after(receiving.clone(), Event::AbortRequested);
+    let failed = Event::EffectFailed(Failure {
+        operation: Operation::Remove,
+        kind: FailureKind::Other,
+    });
+    let owed = after(aborting.clone(), failed);
+    vec![
+        ("AwaitingStart, nothing known", none),
+        ("AwaitingStart, committed", committed),
+        ("AwaitingStart, removal owed", owed),
+        ("AwaitingChunk at 3 of 6", receiving),
+        ("AwaitingPublication", publishing),
+        ("AwaitingRemoval after an abort", aborting),
+    ]
+}
+
+fn events() -> Vec<(&'static str, Event<u8, Data>)> {
+    let failed = |operation, kind| Event::EffectFailed(Failure { operation, kind });
+    let limited = |event: Event<u8, Data>| match event {
+        Event::ChunkArrived { chunk, older_start, .. } => Event::ChunkArrived {
+            chunk,
+            vacancy: Vacancy::Exhausted { transfers_max: 1 },
+            older_start,
+        },
+        other => other,
+    };
+    let lifted = |event: Event<u8, Data>| match event {
+        Event::ChunkArrived { chunk, vacancy, .. } => Event::ChunkArrived {
+            chunk,
+            vacancy,
+            older_start: OlderStart::Allowed,
+        },
+        other => other,
+    };
+    let mut huge = right();
+    huge.total_bytes = 9;
+    let mut short = right();
+    short.total_bytes = 1;
+    let wrong_crc = || identity(5, 0);
+    let other_cluster = Identity {
+        cluster: ClusterId::<u8>::numbered(2),
+        snapshot_lsn: 1,
+        ..right()
+    };
+    vec![
+        ("start", arrived(right(), 0, b"ab", false)),
+        ("start, empty", arrived(right(), 0, b"", false)),
+        ("start, reaching a report", arrived(right(), 0, b"abcd", false)),
+        ("start, newer", arrived(identity(6, 1), 0, b"ab", false)),
+        ("start, older", arrived(identity(4, 1), 0, b"ab", false)),
+        (
+            "start, older but allowed",
+            lifted(arrived(identity(4, 1), 0, b"ab", false)),
+        ),
+        (
+            "start, older, of another cluster",
+            arrived(other_cluster, 0, b"ab", false),
+        ),
+        ("start, no place", limited(arrived(right(), 0, b"ab", false))),
+        ("start, chunk too large", arrived(right(), 0, b"abcde", false)),
+        ("start, total too large", arrived(huge, 0, b"ab", false)),
+        ("start, past its total", arrived(short, 0, b"ab", false)),
+        ("start and done, too short", arrived(right(), 0, b"ab", true)),
+        ("start and done, whole", arrived(identity_of(b"abcd"), 0, b"abcd", true)),
+        ("chunk at 3", arrived(right(), 3, b"d", false)),
+        ("chunk at 3, empty", arrived(right(), 3, b"", false)),
+        ("chunk at 3, done, whole", arrived(right(), 3, b"def", true)),
+        ("chunk at 3, done, too short", arrived(right(), 3, b"d", true)),
+        ("chunk at 3, done, wrong bytes", arrived(right(), 3, b"xyz", true)),
+        ("chunk at 3, past the total", arrived(right(), 3, b"defg", false)),
+        ("chunk at 3, too large", arrived(right(), 3, b"defgh", false)),
+        ("chunk at 2 (overlap)", arrived(right(), 2, b"cd", false)),
+        ("chunk at 4 (gap)", arrived(right(), 4, b"ef", true)),
+        ("chunk at the last offset", arrived(right(), u64::MAX, b"d", false)),
+        (
+            "chunk at 3, other LSN",
+            arrived(identity(6, right().total_crc32c), 3, b"def", true),
+        ),
+        ("chunk at 3, other checksum", arrived(wrong_crc(), 3, b"def", true)),
+        ("abort", Event::AbortRequested),
+        ("idle", Event::IdleExpired),
+        ("performed", Event::EffectsPerformed),
+        (
+            "create failed: a directory",
+            failed(Operation::Create, FailureKind::DirectoryInTheWay),
+        ),
+        ("create failed", failed(Operation::Create, FailureKind::Other)),
+        ("write failed: full", failed(Operation::Write, FailureKind::Full)),
+        ("sync failed", failed(Operation::Sync, FailureKind::Other)),
+        ("publish failed", failed(Operation::Publish, FailureKind::Other)),
+        (
+            "directory sync failed",
+            failed(Operation::SyncDirectory, FailureKind::Other),
+        ),
+        ("remove failed", failed(Operation::Remove, FailureKind::Other)),
+        ("panicked", failed(Operation::Panic, FailureKind::Other)),
+    ]
+}
+
+fn identity_of(bytes: Data) -> Identity<u8> {
+    Identity {
+        total_bytes: bytes.len() as u64,
+        total_crc32c: crc32c::crc32c(bytes),
+        ..right()
+    }
+}
+
+fn phase_name(state: &Phase) -> String {
+    match state {
+        State::AwaitingStart(phase) => match &phase.memory {
+            Memory::Nothing => "AwaitingStart".to_owned(),
+            Memory::CommittedBy(_) => "AwaitingStart, committed".to_owned(),
+            Memory::RemovalOwed => "AwaitingStart, removal owed".to_owned(),
+        },
+        State::AwaitingChunk(phase) => {
+            format!(
+                "AwaitingChunk at {} of {}",
+                phase.received_bytes, phase.identity.total_bytes
+            )
+        }
+        State::AwaitingPublication(_) => "AwaitingPublication".to_owned(),
+        State::AwaitingRemoval(_) => "AwaitingRemoval".to_owned(),
+    }
+}
+
+fn effect_name(effect: &Effect<u8, Data>) -> String {
+    match effect {
+        Effect::Create => "create".to_owned(),
+        Effect::Write { offset, data } => format!("write {} at {offset}", data.len()),
+        Effect::Sync => "sync".to_owned(),
+        Effect::Publish(_) => "publish".to_owned(),
+        Effect::SyncDirectory => "sync directory".to_owned(),
+        Effect::Remove => "remove".to_owned(),
+        Effect::Report(_) => "report".to_owned(),
+        Effect::Reply(reply) => format!("**{}**", reply_name(reply)),
+    }
+}
+
+fn reply_name(reply: &Reply<u8>) -> String {
+    match reply {
+        Reply::Pending { bytes_done } => format!("pending {bytes_done}"),
+        Reply::Committed { snapshot_lsn } => format!("committed {snapshot_lsn}"),
+        Reply::Rejected {
+            rejection,
+            resume_offset,
+            removal_failed,
+        } => {
+            let values = rejection.expected_and_actual();
+            let values = values.map_or(String::new(), |(expected, actual)| format!(" {expected}/{actual}"));
+            let owed = if removal_failed.is_some() {
+                ", removal failed"
+            } else {
+                ""
+            };
+            format!("{}{values}, resume at {resume_offset}{owed}", rejection.reason())
+        }
+        Reply::Failed {
+            failure,
+            removal_failed,
+        } => {
+            let owed = if removal_failed.is_some() {
+                ", removal failed"
+            } else {
+                ""
+            };
+            format!("failed {}{owed}", failure.operation)
+        }
+        Reply::Aborted => "aborted".to_owned(),
+        Reply::NothingRan => "nothing ran".to_owned(),
+        Reply::OutOfTurn => "out of turn".to_owned(),
+    }
+}
+
+fn table() -> String {
+    let mut text = String::new();
+    for (name, state) in phases() {
+        write!(
+            text,
+            "### {name}\n\n| event | next phase | effects, in order |\n|---|---|---|\n"
+        )
+        .expect("a string");
+        let mut rows: Vec<(String, Vec<&str>)> = Vec::new();
+        for (event_name, event) in events() {
+            let cause = Cause::of(&event);
+            let next = step(&LIMITS, state.clone(), event);
+            let context = format!("{name} x {event_name}");
+            assert!(valid_transition(&state, cause, &next.state), "{context}");
+            assert_eq!(invariants(&LIMITS, &next.state), Ok(()), "{context}");
+            assert!(
+                !next.effects.is_empty(),
+                "{context}: every event has an answer or something to do"
+            );
+            let replies = next
+                .effects
+                .iter()
+                .filter(|effect| matches!(effect, Effect::Reply(_)))
+                .count();
+            let ends_with_reply = matches!(next.effects.last(), Some(Effect::Reply(_)));
+            assert_eq!(
+                replies,
+                usize::from(ends_with_reply),
+                "{context}: a reply is the last effect"
+            );
+            let unchanged = next.state == state;
+            let phase = if unchanged {
+                "unchanged".to_owned()
+            } else {
+                phase_name(&next.state)
+            };
+            let effects: Vec<String> = next.effects.iter().map(effect_name).collect();
+            let outcome = format!("{phase} | {}", effects.join(", "));
+            // Events with the same outcome share a row, at the place of the first.
+            match rows.iter_mut().find(|(known, _)| *known == outcome) {
+                Some((_, events)) => events.push(event_name),
+                None => rows.push((outcome, vec![event_name])),
+            }
+        }
+        for (outcome, events) in rows {
+            writeln!(text, "| {} | {outcome} |", events.join("; ")).expect("a string");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn every_phase_meets_every_event_as_the_specification_says() {
+    let specification = include_str!("../SPEC.md");
+    let table = table();
+    let (_, from) = specification
+        .split_once("<!-- table begins -->\n\n")
+        .expect("the table's begin");
+    let (written, _) = from.split_once("<!-- table ends -->").expect("the table's end");
+    if written != table {
+        println!("{table}");
+    }
+    assert!(written == table, "SPEC.md has another table than the one printed above");
+}
+
+#[test]
+fn a_step_of_the_same_inputs_is_the_same_step() {
+    for (_, state) in phases() {
+        for (_, event) in events() {
+            let again = step(&LIMITS, state.clone(), event.clone());
+            assert_eq!(step(&LIMITS, state.clone(), event), again);
+        }
+    }
+}
+
+/// What each phase means is stated a second time by `valid_transition`; here, that it can refuse.
+#[test]
+fn transitions_that_must_not_be_are_refused() {
+    let phases = phases();
+    let phase = |name: &str| {
+        phases
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, state)| state.clone())
+    };
+    let none = phase("AwaitingStart, nothing known").expect("known");
+    let receiving = phase("AwaitingChunk at 3 of 6").expect("known");
+    let publishing = phase("AwaitingPublication").expect("known");
+    let committed = phase("AwaitingStart, committed").expect("known");
+    let owed = phase("AwaitingStart, removal owed").expect("known");
+    let removing = phase("AwaitingRemoval after an abort").expect("known");
+    let mut shorter = receiving.clone();
+    if let State::AwaitingChunk(phase) = &mut shorter {
+        phase.received_bytes = 2;
+    }
+    let mut other = committed.clone();
+    if let State::AwaitingStart(phase) = &mut other {
+        phase.latest = Some(Commit {
+            cluster: ClusterId::<u8>::numbered(9),
+            snapshot_lsn: 9,
+        });
+    }
+    let refused = [
+        (&receiving, Cause::Continuation, &shorter, "bytes are lost"),
+        (&receiving, Cause::Continuation, &none, "a transfer vanishes"),
+        (&receiving, Cause::Abort, &committed, "an abort commits"),
+        (&publishing, Cause::Failed, &committed, "a failure commits"),
+        (&publishing, Cause::Performed, &other, "something else is committed"),
+        (&publishing, Cause::Performed, &owed, "a commit owes a removal"),
+        (&none, Cause::Continuation, &receiving, "a late chunk opens a transfer"),
+        (&none, Cause::Abort, &removing, "an abort removes what is not owed"),
+        (&committed, Cause::Abort, &none, "an abort forgets a commit"),
+        (&removing, Cause::Failed, &none, "a failed removal is forgotten"),
+        (
+            &removing,
+            Cause::Start,
+            &receiving,
+            "a second event before the first is through",
+        ),
+        (&owed, Cause::Expiry, &none, "an expiry drops what is owed"),
+    ];
+    for (from, cause, to, why) in refused {
+        assert!(!valid_transition(from, cause, to), "{why}");
+    }
+}
+
+#[test]
+fn invariants_refuse_states_that_must_not_be() {
+    let receiving = |received_bytes, reported_bytes, total_bytes| {
+        let digest = Crc32c::default().append(&BYTES[..usize::from(received_bytes > 0)]);
+        State::AwaitingChunk(snapshot_receiver::protocol::AwaitingChunk {
+            latest: None,
+            identity: Identity { total_bytes, ..right() },
+            received_bytes,
+            reported_bytes,
+            digest,
+        })
+    };
+    let committed_by = |lsn, offset, length| {
+        let (cluster, snapshot_lsn) = (ClusterId::<u8>::numbered(1), lsn);
+        let identity = right();
+        State::<u8>::AwaitingStart(AwaitingStart {
+            latest: Some(Commit { cluster, snapshot_lsn }),
+            memory: Memory::CommittedBy(FinalChunk {
+                identity,
+                offset,
+                length,
+            }),
+        })
+    };
+    assert_eq!(invariants(&LIMITS, &receiving(3, 0, 6)), Ok(()));
+    assert_eq!(invariants(&LIMITS, &committed_by(5, 3, 3)), Ok(()));
+    let removing = State::<u8>::AwaitingRemoval(snapshot_receiver::protocol::AwaitingRemoval {
+        latest: None,
+        ending: Ending::Aborted,
+    });
+    assert_eq!(invariants(&LIMITS, &removing), Ok(()));
+    let mut lost = receiving(0, 0, 6);
+    if let State::AwaitingChunk(phase) = &mut lost {
+        phase.digest = phase.digest.append(b"x");
+    }
+    let broken = [
+        receiving(3, 0, 9),
+        receiving(7, 6, 6),
+        receiving(3, 4, 6),
+        receiving(5, 1, 6),
+        lost,
+        committed_by(4, 3, 3),
+        committed_by(5, 0, 6),
+        committed_by(5, 3, 2),
+    ];
+    for state in broken {
+        assert!(invariants(&LIMITS, &state).is_err(), "{state:?}");
+    }
+}
