@@ -1,5 +1,4 @@
 #![cfg_attr(not(feature = "std"), no_std)]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 //! Receives a database snapshot from another cluster in chunks, verifies it, and publishes it
 //! atomically and durably.
 //!
@@ -52,3 +51,8 @@ pub use crate::tokio::SnapshotReceiver;
 #[cfg(feature = "std")]
 pub use executor::{AbortError, ChunkOutcome, OpenError, Options, ReceiveError, Receiver};
 pub use protocol::{DatabaseId, Envelope, OlderStart, Progress, Rejection};
+
+/// The README's code compiles.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
