@@ -2,7 +2,7 @@
 //!
 //! A frame is a header and the payload: the header in the format of the `postcard` crate
 //! (<https://postcard.jamesmunns.com/wire-format>), the payload the rest of the frame as it is.
-//! Where a frame ends is the transport's business; see `examples/mirror.rs`.
+//! Where a frame ends is the transport's business; see the example `mirror`.
 //!
 //! Guarantees: no input panics the decoder, and it allocates no more than the frame is long
 //! (SR-SEC-003); the payload is a slice of the frame, not a copy. Refuses to know: which ids and
