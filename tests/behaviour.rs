@@ -276,7 +276,7 @@ fn a5_no_database_id_leads_out_of_the_receive_directory() {
         ));
     }
     for cluster in ["".to_owned(), "c".repeat(201)] {
-        let source = Source::new("db", 1, "abc").from_cluster(&cluster);
+        let source = Source::new("db", 1, "abc").of_cluster(&cluster);
         let told = rejection(receiver.handle_chunk(source.whole()));
         assert!(matches!(told, (Rejection::InvalidClusterId(_), 0)), "{told:?}");
     }
@@ -303,7 +303,7 @@ fn a6_an_older_snapshot_does_not_replace_a_newer_one_unless_the_caller_says_so()
     let told = rejection(receiver.handle_chunk(old.whole()));
     assert_eq!(told, (Rejection::StaleSnapshot { newest: 42, actual: 7 }, 0));
     receiver.abort().expect("aborted");
-    let other = old.clone().from_cluster("other");
+    let other = old.clone().of_cluster("other");
     receiver
         .handle_chunk(other.chunk(0, 1, false))
         .expect("LSNs of different clusters do not compare");

@@ -76,22 +76,18 @@ fn phases() -> Vec<(&'static str, Phase)> {
 
 fn events() -> Vec<(&'static str, Event<u8, Data>)> {
     let failed = |operation, kind| Event::EffectFailed(Failure { operation, kind });
-    let limited = |event: Event<u8, Data>| match event {
-        Event::ChunkArrived { chunk, older_start, .. } => Event::ChunkArrived {
-            chunk,
-            vacancy: Vacancy::Exhausted { transfers_max: 1 },
-            older_start,
-        },
-        other => other,
+    let with = |chunk, vacancy, older_start| Event::ChunkArrived {
+        chunk,
+        vacancy,
+        older_start,
     };
-    let lifted = |event: Event<u8, Data>| match event {
-        Event::ChunkArrived { chunk, vacancy, .. } => Event::ChunkArrived {
-            chunk,
-            vacancy,
-            older_start: OlderStart::Allowed,
-        },
-        other => other,
+    let start = |identity| Chunk {
+        identity,
+        offset: 0,
+        data: b"ab".as_slice(),
+        done: false,
     };
+    let full = Vacancy::Exhausted { transfers_max: 1 };
     let mut huge = right();
     huge.total_bytes = 9;
     let mut short = right();
@@ -110,13 +106,13 @@ fn events() -> Vec<(&'static str, Event<u8, Data>)> {
         ("start, older", arrived(identity(4, 1), 0, b"ab", false)),
         (
             "start, older but allowed",
-            lifted(arrived(identity(4, 1), 0, b"ab", false)),
+            with(start(identity(4, 1)), Vacancy::Free, OlderStart::Allowed),
         ),
         (
             "start, older, of another cluster",
             arrived(other_cluster, 0, b"ab", false),
         ),
-        ("start, no place", limited(arrived(right(), 0, b"ab", false))),
+        ("start, no place", with(start(right()), full, OlderStart::Refused)),
         ("start, chunk too large", arrived(right(), 0, b"abcde", false)),
         ("start, total too large", arrived(huge, 0, b"ab", false)),
         ("start, past its total", arrived(short, 0, b"ab", false)),

@@ -4,13 +4,16 @@
 //! Guarantees: without a bug, the wrapper is the shipped function and nothing else. Refuses to
 //! know: how a bug is caught.
 
+use snapshot_receiver::executor::{
+    Directory, Found, OrphanLeft, RecoveryError, Storage, StorageError, recover as shipped_recover,
+};
 use snapshot_receiver::protocol::{
-    AwaitingStart, Crc32c, Digest, Effect, Effects, Ending, Event, Limits, Memory, OlderStart, Reply, State, Step,
-    Vacancy, step as shipped_step,
+    AwaitingStart, Crc32c, DatabaseId, Digest, Effect, Effects, Ending, Event, FailureKind, Limits, Memory, OlderStart,
+    Operation, Reply, State, Step, Vacancy, Verified, step as shipped_step,
 };
 
 use crate::check::{Running, check};
-use crate::disk::Files;
+use crate::disk::{Disk, Durability, Handle};
 use crate::system::{Payload, systems};
 use crate::world::Exploration;
 
@@ -49,11 +52,35 @@ pub enum Bug {
     ReportCounterReset,
     /// Nothing ever commits: the last chunk is taken as pending.
     NeverDone,
+    /// An abort takes the snapshot with it.
+    AbortRemovesSnapshot,
+    /// The old snapshot is unlinked before the new one is renamed into its place.
+    OldSnapshotRemovedFirst,
+    /// What stands under the partial's name is opened as it is.
+    LeftoverOpened,
+    /// A failed write counts as done.
+    WriteFailureIgnored,
+    /// A failed sync counts as done.
+    SyncFailureIgnored,
+    /// A failed sync is tried again, and then believed.
+    SyncRetried,
+    /// A failed directory sync counts as done.
+    DirectorySyncFailureIgnored,
+    /// An opening does not sync the receive directory.
+    RecoverySkipsReceiveSync,
+    /// An opening does not sync the data directory.
+    RecoverySkipsDataSync,
+    /// An opening does not sync the data directory's parent.
+    RecoverySkipsParentSync,
+    /// An opening finds no orphan.
+    RecoveryKeepsOrphans,
+    /// An orphan that cannot be removed refuses the opening.
+    RecoveryStopsAtOrphan,
 }
 
 impl Bug {
     /// All of them, each with the clause that it breaks.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 28] = [
         (Self::GapAccepted, "SR-OFF-003"),
         (Self::IdentityNotCompared, "SR-IDN-001"),
         (Self::StaleAccepted, "SR-IDN-004"),
@@ -70,6 +97,18 @@ impl Bug {
         (Self::RefusalEndsTransfer, "SR-ADM-004"),
         (Self::ReportCounterReset, "SR-PRG-001"),
         (Self::NeverDone, "SR-LIV-001"),
+        (Self::AbortRemovesSnapshot, "SR-ABT-002"),
+        (Self::OldSnapshotRemovedFirst, "SR-PUB-003"),
+        (Self::LeftoverOpened, "SR-OFF-004"),
+        (Self::WriteFailureIgnored, "SR-OFF-004"),
+        (Self::SyncFailureIgnored, "SR-PUB-002"),
+        (Self::SyncRetried, "SR-PUB-002"),
+        (Self::DirectorySyncFailureIgnored, "SR-PUB-001"),
+        (Self::RecoverySkipsReceiveSync, "SR-PUB-005"),
+        (Self::RecoverySkipsDataSync, "SR-PUB-005"),
+        (Self::RecoverySkipsParentSync, "SR-PUB-005"),
+        (Self::RecoveryKeepsOrphans, "SR-REC-001"),
+        (Self::RecoveryStopsAtOrphan, "SR-REC-003"),
     ];
 }
 
@@ -173,25 +212,123 @@ pub fn step<D: Digest>(
     }
 }
 
-/// What the bug does in place of an effect, if anything; the effect then counts as performed.
+/// What the bug does before an effect, or in its place (`true`: the effect then counts as
+/// performed).
 pub fn performs_instead<D>(
     bug: Option<Bug>,
     state: &State<u8, D>,
     effect: &Effect<u8, Payload>,
-    files: &mut Files,
+    disk: &mut Disk,
+    number: u8,
+    partial: &mut Option<Handle>,
 ) -> bool {
+    let files = disk.files_mut(number);
     match (bug, state, effect) {
         (Some(Bug::AbortKeepsPartial), State::AwaitingRemoval(phase), Effect::Remove) => {
             phase.ending == Ending::Aborted
         }
+        (Some(Bug::AbortRemovesSnapshot), State::AwaitingRemoval(phase), Effect::Remove) => {
+            if phase.ending == Ending::Aborted {
+                files.lose_snapshot();
+            }
+            false
+        }
         // A sync of the open file after its rename: its bytes become durable, too late.
         (Some(Bug::PublishBeforeSync), _, Effect::Sync) => {
-            if let Some(file) = &mut files.snapshot {
-                file.bytes_are_durable = true;
+            if let Some(file) = files.snapshot_mut() {
+                file.durability = Durability::Synced;
             }
             true
         }
+        (Some(Bug::OldSnapshotRemovedFirst), _, Effect::Publish(_)) => {
+            files.lose_snapshot();
+            false
+        }
+        // Opened as it is, without unlinking or truncation.
+        (Some(Bug::LeftoverOpened), _, Effect::Create) if files.partial.is_some() => {
+            *partial = Some(Handle::of(number));
+            true
+        }
         (_, _, _) => false,
+    }
+}
+
+/// What the bug makes of an operation's outcome.
+///
+/// # Errors
+/// As without a bug, where there is none.
+pub fn forgive(
+    bug: Option<Bug>,
+    disk: &mut Disk,
+    number: u8,
+    performed: Result<(), (Operation, StorageError)>,
+) -> Result<(), (Operation, StorageError)> {
+    match (bug, performed) {
+        (Some(Bug::SyncFailureIgnored), Err((Operation::Sync, _)))
+        | (Some(Bug::DirectorySyncFailureIgnored), Err((Operation::SyncDirectory, _)))
+        | (Some(Bug::WriteFailureIgnored), Err((Operation::Write, _))) => Ok(()),
+        (Some(Bug::SyncRetried), Err((Operation::Sync, _))) => disk
+            .sync(&mut Handle::of(number))
+            .map_err(|error| (Operation::Sync, error)),
+        (_, performed) => performed,
+    }
+}
+
+/// The shipped recovery, on a storage that makes the bug's mistake.
+///
+/// # Errors
+/// As the shipped recovery.
+pub fn recover<S: Storage<u8>>(bug: Option<Bug>, storage: &mut S) -> Result<Vec<OrphanLeft<u8>>, RecoveryError> {
+    let left = shipped_recover(&mut Mistaken { bug, storage })?;
+    if bug == Some(Bug::RecoveryStopsAtOrphan) && !left.is_empty() {
+        return Err(RecoveryError::List(FailureKind::Other.into()));
+    }
+    Ok(left)
+}
+
+/// A storage that leaves out what a recovery needs.
+struct Mistaken<'a, S> {
+    bug: Option<Bug>,
+    storage: &'a mut S,
+}
+
+impl<S: Storage<u8>> Storage<u8> for Mistaken<'_, S> {
+    type Partial = S::Partial;
+
+    fn create(&mut self, database: &DatabaseId<u8>) -> Result<S::Partial, StorageError> {
+        self.storage.create(database)
+    }
+
+    fn write_at(&mut self, partial: &mut S::Partial, offset: u64, data: &[u8]) -> Result<(), StorageError> {
+        self.storage.write_at(partial, offset, data)
+    }
+
+    fn sync(&mut self, partial: &mut S::Partial) -> Result<(), StorageError> {
+        self.storage.sync(partial)
+    }
+
+    fn publish(&mut self, partial: S::Partial, verified: &Verified<u8>) -> Result<(), StorageError> {
+        self.storage.publish(partial, verified)
+    }
+
+    fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
+        match (self.bug, directory) {
+            (Some(Bug::RecoverySkipsReceiveSync), Directory::Receive)
+            | (Some(Bug::RecoverySkipsDataSync), Directory::Data)
+            | (Some(Bug::RecoverySkipsParentSync), Directory::Parent) => Ok(()),
+            (_, directory) => self.storage.sync_directory(directory),
+        }
+    }
+
+    fn remove(&mut self, database: &DatabaseId<u8>) -> Result<(), StorageError> {
+        self.storage.remove(database)
+    }
+
+    fn list(&mut self) -> Result<Vec<Found<u8>>, StorageError> {
+        match self.bug {
+            Some(Bug::RecoveryKeepsOrphans) => Ok(Vec::new()),
+            Some(_) | None => self.storage.list(),
+        }
     }
 }
 

@@ -1,12 +1,41 @@
-//! A disk in memory, and one whose next operation fails.
+//! The modelled disk: what is visible, and what a power loss may leave of it.
 //!
-//! The contract: one partial and one snapshot per database. A created file is empty and new; a
-//! write lands at its offset; a sync makes what was written durable; a rename replaces the
-//! snapshot whole; a directory sync makes renames durable. A failing operation may have had no
-//! effect, or its whole effect, or, for a write, half of it.
+//! # The contract
 //!
-//! Guarantees: the same `Storage` as the real files. Refuses to know: power loss; what is not
-//! durable is marked, so that a property can forbid an answer that relies on it.
+//! Each database has two names, its partial's and its snapshot's. A name leads to a file or to
+//! nothing. What a running process sees is the *visible* side: a created file is empty and new, a
+//! write lands at its offset, a rename replaces the snapshot whole, an unlink takes the name away.
+//!
+//! A crash (power loss) leaves, for each database, one combination of
+//!
+//! - **names**: any that the two names had since the directory was last synced. *Ordered* (ext4 in
+//!   its default mode, XFS, btrfs): one moment's combination, since such systems journal directory
+//!   operations in order; syncing a file also commits the operations before it. *Weak* (all that
+//!   POSIX promises): each name on its own, old or new.
+//! - **bytes** of a file: those of the last successful sync, if nothing was written or failed since.
+//!   Otherwise *ordered*: any prefix, the empty one included; *weak*: any length up to what was
+//!   written, each byte new, zero, or stale. A rename makes no byte durable.
+//! - **directories**: until the data directory and its parent were synced, the receive directory may
+//!   be gone with all that is in it.
+//!
+//! A process that is killed leaves the visible side as it was, no more durable than it was.
+//!
+//! After a power loss, what it left is durable. An earlier partial that was unlinked or replaced, or
+//! took the snapshot's name, may stand under its name again; its bytes are not enumerated, because
+//! nothing reads a partial (an opening unlinks it), and a rule would catch a receiver that did.
+//!
+//! A failed operation may have had no effect, or its whole effect, or, for a write, half of it. A
+//! failed sync may have made nothing, some or all durable, *and marks the pages clean*: a later
+//! successful sync of that file proves nothing. A failed directory sync leaves every combination
+//! possible.
+//!
+//! Sources: "All File Systems Are Not Created Equal" (ALICE, OSDI 2014) for what systems reorder;
+//! "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (CrashMonkey, OSDI 2018) for
+//! small workloads being enough; "Can Applications Recover from fsync Failures?" (ATC 2020) for what a
+//! failed sync leaves.
+//!
+//! Guarantees: the same `Storage` as the real files. Refuses to know: torn sectors within a byte, bit
+//! rot, and a device that lies about its cache.
 
 use arrayvec::ArrayVec;
 use snapshot_receiver::executor::{Directory, Found, FoundKind, Storage, StorageError};
@@ -17,31 +46,78 @@ use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 /// The bytes of a file.
 pub type Content = ArrayVec<u8, SNAPSHOT_BYTES_MAX>;
 
-/// All files of the receive directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// What a file system promises about order; see the head of this file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Persistence {
+    /// Directory operations in order; bytes of a file by prefix.
+    Ordered,
+    /// Nothing in any order.
+    Weak,
+}
+
+/// Renames of one database that may be pending at once, the durable name among them.
+const HISTORY_MAX: usize = 4;
+
+/// Everything on the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Disk {
     /// By database number.
     pub databases: [Files; DATABASES_MAX],
+    /// Whether the receive directory's name is durable in the data directory.
+    pub receive_is_durable: bool,
+    /// Whether the data directory's name is durable in its parent.
+    pub data_is_durable: bool,
+    persistence: Persistence,
 }
 
 /// The files of one database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Files {
-    /// Under the partial's name.
+    /// What is visible under the partial's name.
     pub partial: Option<File>,
-    /// Under the snapshot's name.
-    pub snapshot: Option<File>,
-    /// Whether the directory was synced since the snapshot got its name.
-    pub snapshot_name_is_durable: bool,
+    /// What the snapshot's name led to since the directory was last synced; the last is visible.
+    snapshots: ArrayVec<Option<File>, HISTORY_MAX>,
+    names: Names,
 }
+
+/// The combinations of both names since the directory was last synced: a set of pairs of a
+/// partial's kind and a place in the snapshots' history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Names(u16);
+
+/// What the partial's name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Absent = 0,
+    /// The file that is visible there.
+    Current = 1,
+    /// A file that was there.
+    Older = 2,
+}
+
+const NAMES: [Name; 3] = [Name::Absent, Name::Current, Name::Older];
 
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct File {
     /// What reading it shows.
     pub bytes: Content,
-    /// Whether it was synced since the last write.
-    pub bytes_are_durable: bool,
+    /// What a crash leaves of them.
+    pub durability: Durability,
+    /// The number of the snapshot that it was published as: noted by the world, read by rules.
+    pub published_as: Option<u8>,
+}
+
+/// What a crash leaves of a file's bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Any part: it was never synced since the last write.
+    #[default]
+    Unsynced,
+    /// All.
+    Synced,
+    /// Any part, for ever: a sync of it failed.
+    Lost,
 }
 
 /// An open partial. Which one is clear from the database, because a transfer has one file.
@@ -50,15 +126,212 @@ pub struct Handle {
     database: u8,
 }
 
-impl Disk {
-    /// The files of a database.
+impl Handle {
+    /// The handle of a database's open partial.
     #[must_use]
-    pub fn files(&self, database: &DatabaseId<u8>) -> &Files {
-        &self.databases[usize::from(database.number())]
+    pub const fn of(database: u8) -> Self {
+        Self { database }
+    }
+}
+
+impl Names {
+    fn only(name: Name, snapshot: usize) -> Self {
+        let mut names = Self::default();
+        names.add(name, snapshot);
+        names
     }
 
-    fn files_mut(&mut self, database: u8) -> &mut Files {
+    fn add(&mut self, name: Name, snapshot: usize) {
+        self.0 |= 1 << (name as usize * HISTORY_MAX + snapshot);
+    }
+
+    fn has(self, name: Name, snapshot: usize) -> bool {
+        self.0 & (1 << (name as usize * HISTORY_MAX + snapshot)) != 0
+    }
+
+    /// What stood under the partial's name until now is an older file from now on.
+    fn age(&mut self) {
+        for snapshot in 0..HISTORY_MAX {
+            if self.has(Name::Current, snapshot) {
+                self.0 &= !(1 << (Name::Current as usize * HISTORY_MAX + snapshot));
+                self.add(Name::Older, snapshot);
+            }
+        }
+    }
+}
+
+impl Default for Files {
+    fn default() -> Self {
+        Self::durable(None, None)
+    }
+}
+
+impl Files {
+    /// Files whose names are durable.
+    fn durable(partial: Option<File>, snapshot: Option<File>) -> Self {
+        let name = if partial.is_some() { Name::Current } else { Name::Absent };
+        Self {
+            partial,
+            snapshots: ArrayVec::from_iter([snapshot]),
+            names: Names::only(name, 0),
+        }
+    }
+
+    /// What is visible under the snapshot's name.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&File> {
+        self.snapshots.last().and_then(Option::as_ref)
+    }
+
+    /// The same, to be changed.
+    pub fn snapshot_mut(&mut self) -> Option<&mut File> {
+        self.snapshots.last_mut().and_then(Option::as_mut)
+    }
+
+    /// Whether a crash can leave no other snapshot than the visible one, whole.
+    #[must_use]
+    pub fn snapshot_is_durable(&self) -> bool {
+        self.snapshots.len() == 1
+            && self
+                .snapshot()
+                .is_some_and(|file| file.durability == Durability::Synced)
+    }
+
+    /// Takes the visible snapshot away, as no receiver should.
+    pub fn lose_snapshot(&mut self) {
+        *self = Self::durable(self.partial.take(), None);
+    }
+
+    fn visible(&self) -> usize {
+        self.snapshots.len() - 1
+    }
+
+    fn sync_names(&mut self) {
+        let snapshot = self.snapshots.pop().flatten();
+        *self = Self::durable(self.partial.take(), snapshot);
+    }
+
+    /// What a crash may leave of these files, without repetition.
+    fn after_crash(&self, persistence: Persistence) -> Vec<Self> {
+        let mut left = Vec::new();
+        for name in NAMES {
+            for (place, snapshot) in self.snapshots.iter().enumerate() {
+                let possible = match persistence {
+                    Persistence::Ordered => self.names.has(name, place),
+                    Persistence::Weak => {
+                        (0..HISTORY_MAX).any(|other| self.names.has(name, other))
+                            && NAMES.into_iter().any(|other| self.names.has(other, place))
+                    }
+                };
+                if !possible {
+                    continue;
+                }
+                for partial in self.partial_after_crash(name) {
+                    for snapshot in file_after_crash(snapshot.as_ref(), persistence) {
+                        let files = Self::durable(partial.clone(), snapshot);
+                        if !left.contains(&files) {
+                            left.push(files);
+                        }
+                    }
+                }
+            }
+        }
+        left
+    }
+
+    fn partial_after_crash(&self, name: Name) -> Vec<Option<File>> {
+        match name {
+            Name::Absent => vec![None],
+            // By prefix in both models: nothing reads them, and an opening unlinks them.
+            Name::Current => file_after_crash(self.partial.as_ref(), Persistence::Ordered),
+            Name::Older => vec![Some(durable_file(b"?", None))],
+        }
+    }
+}
+
+fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
+    File {
+        bytes: bytes.iter().copied().collect(),
+        durability: Durability::Synced,
+        published_as,
+    }
+}
+
+fn file_after_crash(file: Option<&File>, persistence: Persistence) -> Vec<Option<File>> {
+    let Some(file) = file else { return vec![None] };
+    match file.durability {
+        Durability::Synced => vec![Some(file.clone())],
+        Durability::Unsynced | Durability::Lost => {
+            let contents: Vec<Vec<u8>> = (0..=file.bytes.len())
+                .flat_map(|length| match persistence {
+                    Persistence::Ordered => vec![file.bytes[..length].to_vec()],
+                    Persistence::Weak => mixtures(&file.bytes[..length]),
+                })
+                .collect();
+            let as_file = |bytes: &Vec<u8>| Some(durable_file(bytes, file.published_as));
+            contents.iter().map(as_file).collect()
+        }
+    }
+}
+
+/// Every way in which each byte is new, zero or stale.
+fn mixtures(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let Some((first, rest)) = bytes.split_first() else {
+        return vec![Vec::new()];
+    };
+    let rests = mixtures(rest);
+    let with = |byte: u8| rests.iter().map(move |rest| [&[byte], rest.as_slice()].concat());
+    with(*first).chain(with(0)).chain(with(b'#')).collect()
+}
+
+impl Disk {
+    /// A disk where neither directory is yet.
+    #[must_use]
+    pub fn new(persistence: Persistence) -> Self {
+        Self {
+            databases: [Files::default(), Files::default()],
+            receive_is_durable: false,
+            data_is_durable: false,
+            persistence,
+        }
+    }
+
+    /// The files of a database.
+    #[must_use]
+    pub fn files(&self, database: u8) -> &Files {
+        &self.databases[usize::from(database)]
+    }
+
+    /// The same, to be changed.
+    pub fn files_mut(&mut self, database: u8) -> &mut Files {
         &mut self.databases[usize::from(database)]
+    }
+
+    /// Every state that a killed process (the first) and a power loss may leave, always in the same
+    /// order.
+    #[must_use]
+    pub fn after_crash(&self) -> Vec<Self> {
+        let [first, second] = self
+            .databases
+            .each_ref()
+            .map(|files| files.after_crash(self.persistence));
+        // First, a process that is killed: the disk is as it was, and nothing became durable.
+        let mut left = vec![self.clone()];
+        for first in &first {
+            for second in &second {
+                left.push(Self {
+                    databases: [first.clone(), second.clone()],
+                    // What is found after a power loss was on the disk.
+                    receive_is_durable: true,
+                    data_is_durable: true,
+                    persistence: self.persistence,
+                });
+            }
+        }
+        if !(self.receive_is_durable && self.data_is_durable) {
+            left.push(Self::new(self.persistence));
+        }
+        left
     }
 
     fn open(&mut self, handle: Handle) -> Result<&mut File, StorageError> {
@@ -72,7 +345,10 @@ impl Storage<u8> for Disk {
 
     fn create(&mut self, database: &DatabaseId<u8>) -> Result<Handle, StorageError> {
         let database = database.number();
-        self.files_mut(database).partial = Some(File::default());
+        let files = self.files_mut(database);
+        files.names.age();
+        files.names.add(Name::Current, files.visible());
+        files.partial = Some(File::default());
         Ok(Handle { database })
     }
 
@@ -85,39 +361,51 @@ impl Storage<u8> for Disk {
             file.bytes.push(0);
         }
         file.bytes[start..end].copy_from_slice(data);
-        file.bytes_are_durable = false;
+        file.durability = match file.durability {
+            Durability::Unsynced | Durability::Synced => Durability::Unsynced,
+            Durability::Lost => Durability::Lost,
+        };
         Ok(())
     }
 
     fn sync(&mut self, partial: &mut Handle) -> Result<(), StorageError> {
-        self.open(*partial)?.bytes_are_durable = true;
+        let file = self.open(*partial)?;
+        file.durability = match file.durability {
+            Durability::Unsynced | Durability::Synced => Durability::Synced,
+            Durability::Lost => Durability::Lost,
+        };
+        if self.persistence == Persistence::Ordered {
+            // The journal is committed up to here.
+            self.databases.iter_mut().for_each(Files::sync_names);
+        }
         Ok(())
     }
 
     fn publish(&mut self, partial: Handle, verified: &Verified<u8>) -> Result<(), StorageError> {
-        let to = verified.database().number();
         let file = self.files_mut(partial.database).partial.take();
-        let files = self.files_mut(to);
-        files.snapshot = Some(file.ok_or(FailureKind::Other)?);
-        files.snapshot_name_is_durable = false;
+        let file = file.ok_or(FailureKind::Other)?;
+        let files = self.files_mut(verified.database().number());
+        files.snapshots.try_push(Some(file)).map_err(|_| FailureKind::Full)?;
+        files.names.age();
+        files.names.add(Name::Absent, files.visible());
         Ok(())
     }
 
     fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
         match directory {
-            Directory::Receive => {
-                for files in &mut self.databases {
-                    // Only where there is a name: no bit that nothing reads.
-                    files.snapshot_name_is_durable = files.snapshot.is_some();
-                }
-            }
-            Directory::Data | Directory::Parent => {}
+            Directory::Receive => self.databases.iter_mut().for_each(Files::sync_names),
+            Directory::Data => self.receive_is_durable = true,
+            Directory::Parent => self.data_is_durable = true,
         }
         Ok(())
     }
 
     fn remove(&mut self, database: &DatabaseId<u8>) -> Result<(), StorageError> {
-        self.files_mut(database.number()).partial = None;
+        let files = self.files_mut(database.number());
+        if files.partial.take().is_some() {
+            files.names.age();
+            files.names.add(Name::Absent, files.visible());
+        }
         Ok(())
     }
 
@@ -126,7 +414,7 @@ impl Storage<u8> for Disk {
         let partials = numbered.filter(|(_, files)| files.partial.is_some());
         Ok(partials
             .map(|(number, _)| Found {
-                database: DatabaseId::numbered(number),
+                database: DatabaseId::<u8>::numbered(number),
                 kind: FoundKind::File,
             })
             .collect())
@@ -142,22 +430,48 @@ pub enum Damage {
     Done,
 }
 
-/// A disk whose next operation fails.
+/// A disk some of whose next operations fail: for one that fails, and for a power loss in the
+/// middle of an opening.
 #[derive(Debug)]
 pub struct Failing<'a> {
     /// The disk.
     pub disk: &'a mut Disk,
-    /// What happens to it.
+    /// Operations that succeed first.
+    pub after: u8,
+    /// What happens to the one after those.
     pub damage: Damage,
+    /// What happens to all further ones.
+    pub then: Then,
     /// What the caller is told.
     pub kind: FailureKind,
 }
 
+/// What a [`Failing`] disk does after its failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Then {
+    /// It works again.
+    Works,
+    /// Nothing has an effect any more: the power is gone.
+    Stops,
+}
+
 impl Failing<'_> {
-    fn fail<R>(&mut self, operation: impl FnOnce(&mut Disk) -> Result<R, StorageError>) -> Result<R, StorageError> {
+    fn attempt<R>(
+        &mut self,
+        whole: impl FnOnce(&mut Disk) -> Result<R, StorageError>,
+        damaged: impl FnOnce(&mut Disk) -> Result<(), StorageError>,
+    ) -> Result<R, StorageError> {
+        if let Some(left) = self.after.checked_sub(1) {
+            self.after = left;
+            return whole(self.disk);
+        }
         match self.damage {
             Damage::Nothing => {}
-            Damage::Done => drop(operation(self.disk)?),
+            Damage::Done => damaged(self.disk)?,
+        }
+        match self.then {
+            Then::Works => self.after = u8::MAX,
+            Then::Stops => self.damage = Damage::Nothing,
         }
         Err(self.kind.into())
     }
@@ -167,30 +481,49 @@ impl Storage<u8> for Failing<'_> {
     type Partial = Handle;
 
     fn create(&mut self, database: &DatabaseId<u8>) -> Result<Handle, StorageError> {
-        self.fail(|disk| disk.create(database))
+        self.attempt(|disk| disk.create(database), |disk| disk.create(database).map(drop))
     }
 
     fn write_at(&mut self, partial: &mut Handle, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        self.fail(|disk| disk.write_at(partial, offset, &data[..data.len().div_ceil(2)]))
+        let mut handle = *partial;
+        self.attempt(
+            |disk| disk.write_at(partial, offset, data),
+            |disk| disk.write_at(&mut handle, offset, &data[..data.len().div_ceil(2)]),
+        )
     }
 
     fn sync(&mut self, partial: &mut Handle) -> Result<(), StorageError> {
-        self.fail(|disk| disk.sync(partial))
+        let handle = *partial;
+        let lose = |disk: &mut Disk| {
+            disk.open(handle)?.durability = Durability::Lost;
+            Ok(())
+        };
+        if self.after == 0 && self.damage == Damage::Nothing {
+            // Whatever a failed sync did, the pages are clean now.
+            lose(self.disk)?;
+        }
+        self.attempt(|disk| disk.sync(partial), lose)
     }
 
     fn publish(&mut self, partial: Handle, verified: &Verified<u8>) -> Result<(), StorageError> {
-        self.fail(|disk| disk.publish(partial, verified))
+        self.attempt(
+            |disk| disk.publish(partial, verified),
+            |disk| disk.publish(partial, verified),
+        )
     }
 
     fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
-        self.fail(|disk| disk.sync_directory(directory))
+        self.attempt(
+            |disk| disk.sync_directory(directory),
+            |disk| disk.sync_directory(directory),
+        )
     }
 
     fn remove(&mut self, database: &DatabaseId<u8>) -> Result<(), StorageError> {
-        self.fail(|disk| disk.remove(database))
+        self.attempt(|disk| disk.remove(database), |disk| disk.remove(database))
     }
 
     fn list(&mut self) -> Result<Vec<Found<u8>>, StorageError> {
-        self.fail(Disk::list)
+        self.attempt(Disk::list, |_| Ok(()))
     }
 }

@@ -4,16 +4,19 @@
 //! interesting case was reached, or the property is vacuous and the gate fails. Refuses to know:
 //! how states come about.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use snapshot_receiver::protocol::{
-    AwaitingChunk, AwaitingStart, DatabaseId, Digest, Event, Memory, Rejection, Reply, State, invariants,
+    AwaitingChunk, AwaitingStart, Digest, Event, Memory, Rejection, Reply, State, invariants,
 };
 use stateright::Property;
 
-use crate::disk::File;
-use crate::system::{LIMITS, Snapshot};
-use crate::world::{Breach, Database, Exploration, Wear, World};
+use crate::disk::{Disk, File, Files};
+use crate::system::{LIMITS, SNAPSHOTS_MAX, Snapshot};
+use crate::world::{Breach, Database, Exploration, Snapshots, Wear, World};
 
 /// Something that an exploration should reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,11 +50,21 @@ pub enum Witness {
     RepeatAnswered,
     /// Progress was reported.
     ProgressReported,
+    /// A process was killed with something not yet durable.
+    Killed,
+    /// A power loss took away something that was visible.
+    PowerLost,
+    /// A power loss came after a commit was answered.
+    CommittedCrashed,
+    /// An opening removed an orphan.
+    OrphanSwept,
+    /// An opening could not remove an orphan.
+    OrphanOwed,
 }
 
 impl Witness {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::Pending,
         Self::Committed,
         Self::OffsetRefused,
@@ -66,6 +79,11 @@ impl Witness {
         Self::RemovalOwed,
         Self::RepeatAnswered,
         Self::ProgressReported,
+        Self::Killed,
+        Self::PowerLost,
+        Self::CommittedCrashed,
+        Self::OrphanSwept,
+        Self::OrphanOwed,
     ];
 }
 
@@ -132,6 +150,23 @@ impl Witnesses {
             | Rejection::ChunkTooLarge { .. }
             | Rejection::SnapshotTooLarge { .. }
             | Rejection::LengthOverrun { .. } => {}
+        }
+    }
+
+    /// Notes what a crash that leaves `left` witnesses; the first choice is a killed process.
+    pub fn note_crash<D: Digest>(&self, world: &World<D>, left: &Disk, choice: u16) {
+        if choice == 0 {
+            let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
+            if !world.disk.databases.iter().all(is_durable) {
+                self.reach(Witness::Killed);
+            }
+            return;
+        }
+        if *left != world.disk {
+            self.reach(Witness::PowerLost);
+        }
+        if world.databases.iter().any(|database| database.acknowledged.is_some()) {
+            self.reach(Witness::CommittedCrashed);
         }
     }
 
@@ -246,30 +281,39 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |_, world| !world.breaches.contains(Breach::CommittedNotDurable),
         ),
         rule(
-            "SR-PUB-002 only what was synced gets the snapshot's name",
-            Witness::Committed,
-            |exploration, world| each_published(exploration, world, |_, file, _| file.bytes_are_durable),
+            "SR-PUB-002 the snapshot's name is absent or holds one whole snapshot",
+            Witness::PowerLost,
+            |exploration, world| {
+                each_published(exploration, world, |_, file, snapshot| {
+                    file.bytes.as_slice() == snapshot.bytes
+                })
+            },
         ),
-        rule("SR-PUB-003 what was committed stays", Witness::Committed, |_, world| {
-            numbered(world).all(|(number, database)| {
-                let files = world.disk.files(&DatabaseId::<u8>::numbered(number));
-                database.acknowledged.is_none() || files.snapshot.is_some()
-            })
-        }),
+        rule(
+            "SR-PUB-003 what was committed stays",
+            Witness::CommittedCrashed,
+            |_, world| {
+                numbered(world).all(|(number, database)| {
+                    let standing = world.disk.files(number).snapshot().and_then(|file| file.published_as);
+                    let allowed = |number| database.acknowledged == Some(number) || database.begun.contains(number);
+                    database.acknowledged.is_none() || standing.is_some_and(allowed)
+                })
+            },
+        ),
+        rule(
+            "SR-PUB-005 what is visible after an opening is durable",
+            Witness::Killed,
+            |_, world| !world.breaches.contains(Breach::OpenedNotDurable),
+        ),
         rule(
             "SR-ABT-001 aborted means that the partial is gone",
             Witness::RunningAborted,
             |_, world| !world.breaches.contains(Breach::AbortedNotRemoved),
         ),
         rule(
-            "SR-ABT-002 nothing removes a snapshot",
+            "SR-ABT-002 nothing takes a snapshot away",
             Witness::CommittedAborted,
-            |_, world| {
-                numbered(world).all(|(number, database)| {
-                    let files = world.disk.files(&DatabaseId::<u8>::numbered(number));
-                    database.published.is_none() || files.snapshot.is_some()
-                })
-            },
+            |_, world| !world.breaches.contains(Breach::SnapshotVanished),
         ),
         rule(
             "SR-ERR-001 a failed operation ends the attempt",
@@ -279,7 +323,10 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
         rule(
             "SR-ERR-005 a partial without a transfer is owed",
             Witness::RemovalOwed,
-            |_, world| numbered(world).all(|(number, database)| no_forgotten_partial(world, number, database)),
+            |_, world| {
+                !world.is_open
+                    || numbered(world).all(|(number, database)| no_forgotten_partial(world, number, database))
+            },
         ),
         rule(
             "SR-CON-001 each step is one of the state machine",
@@ -298,6 +345,16 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
                 let running = world.databases.iter().filter(|database| database.state.is_running());
                 running.count() <= exploration.system.transfers_max
             },
+        ),
+        rule(
+            "SR-REC-001 an opening leaves no orphan that it could remove",
+            Witness::OrphanSwept,
+            |_, world| !world.breaches.contains(Breach::OrphanLeft),
+        ),
+        rule(
+            "SR-REC-003 an orphan that stays does not stop the opening",
+            Witness::OrphanOwed,
+            |_, world| !world.breaches.contains(Breach::OpeningStopped),
         ),
         rule(
             "SR-PRG-001 reports keep step with the bytes",
@@ -327,7 +384,7 @@ fn running_partials<D: Digest>(
 ) -> bool {
     numbered(world).all(|(number, database)| match &database.state {
         State::AwaitingChunk(phase) if database.is_at_rest() => {
-            let partial = &world.disk.files(&DatabaseId::<u8>::numbered(number)).partial;
+            let partial = &world.disk.files(number).partial;
             partial.as_ref().is_some_and(|file| holds(phase, file))
         }
         State::AwaitingStart(_)
@@ -352,18 +409,18 @@ fn each_published<D: Digest>(
     world: &World<D>,
     holds: fn(u8, &File, &Snapshot) -> bool,
 ) -> bool {
-    numbered(world).all(|(number, database)| {
-        let files = world.disk.files(&DatabaseId::<u8>::numbered(number));
-        match (&files.snapshot, database.published) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(file), Some(published)) => holds(number, file, exploration.snapshot(published)),
+    numbered(world).all(|(number, _)| {
+        let files = world.disk.files(number);
+        match files.snapshot().map(|file| (file, file.published_as)) {
+            None => true,
+            Some((_, None)) => false,
+            Some((file, Some(published))) => holds(number, file, exploration.snapshot(published)),
         }
     })
 }
 
 fn no_forgotten_partial<D>(world: &World<D>, number: u8, database: &Database<D>) -> bool {
-    let stands = world.disk.files(&DatabaseId::<u8>::numbered(number)).partial.is_some();
+    let stands = world.disk.files(number).partial.is_some();
     match &database.state {
         State::AwaitingStart(AwaitingStart { memory, .. }) if database.is_at_rest() => {
             !stands || *memory == Memory::RemovalOwed
@@ -381,34 +438,88 @@ const HEAL_STEPS_MAX: usize = 64;
 /// From here faults stop, idle transfers expire, and one source after the other sends all its
 /// chunks in order: each whose start is admissible commits, and at least one is.
 fn heals<D: Digest>(exploration: &Exploration<D>, world: &World<D>) -> bool {
-    if !world.breaches.is_empty() {
-        return true;
+    // A state with a broken rule is told as that.
+    !world.breaches.is_empty()
+        || exploration.system.databases().all(|database| {
+            let alone = alone(world, database.number());
+            exploration
+                .healed
+                .remember(&alone, |alone| database_heals(exploration, alone, database.number()))
+        })
+}
+
+/// What healing one database reads: that database. The others' transfers have expired, so they
+/// hold no place; nothing else of theirs can matter (SR-IDN-002). What was sent and what may still
+/// fail does not matter either: everything is sent, nothing fails.
+fn alone<D: Digest>(world: &World<D>, number: u8) -> World<D> {
+    let mut alone = World {
+        sent: [0; SNAPSHOTS_MAX],
+        failures_left: 0,
+        crashes_left: 0,
+        ..world.clone()
+    };
+    for (other, database) in (0u8..).zip(&mut alone.databases) {
+        if other != number {
+            *database = Database::default();
+            *alone.disk.files_mut(other) = Files::default();
+        } else {
+            (database.acknowledged, database.begun) = (None, Snapshots::default());
+        }
     }
+    alone
+}
+
+fn database_heals<D: Digest>(exploration: &Exploration<D>, world: &World<D>, number: u8) -> bool {
     let mut calm = world.clone();
-    for database in exploration.system.databases() {
-        let number = database.number();
-        if !finish(exploration, &mut calm, number) {
-            return false;
+    if !calm.is_open {
+        exploration.open(&mut calm, None);
+    }
+    if !calm.is_open || !finish(exploration, &mut calm, number) {
+        return false;
+    }
+    exploration.take(&mut calm, number, Event::IdleExpired);
+    if !finish(exploration, &mut calm, number) {
+        return false;
+    }
+    let mut committed = 0;
+    for (snapshot, sent) in (0u8..).zip(&exploration.system.snapshots) {
+        if sent.identity.database.number() != number {
+            continue;
         }
-        exploration.take(&mut calm, number, Event::IdleExpired);
-        if !finish(exploration, &mut calm, number) {
-            return false;
+        match send_all(exploration, &calm, snapshot) {
+            Healing::Committed => committed += 1,
+            Healing::Stale => {}
+            Healing::Stuck => return false,
         }
     }
-    exploration.system.databases().all(|database| {
-        let mut committed = 0;
-        for (snapshot, sent) in (0u8..).zip(&exploration.system.snapshots) {
-            if sent.identity.database != database {
-                continue;
-            }
-            match send_all(exploration, &calm, snapshot) {
-                Healing::Committed => committed += 1,
-                Healing::Stale => {}
-                Healing::Stuck => return false,
-            }
-        }
-        committed > 0
-    })
+    committed > 0
+}
+
+/// What has been healed already.
+#[derive(Debug, Default)]
+pub struct Healed(Mutex<HashMap<u64, bool>>);
+
+impl Healed {
+    /// Heals, or says what came of it the last time. By fingerprint, as the checker tells states
+    /// apart.
+    fn remember<D: Digest>(&self, world: &World<D>, heal: impl FnOnce(&World<D>) -> bool) -> bool {
+        let key = fingerprint(world);
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        known.unwrap_or_else(|| {
+            let healed = heal(world);
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(key, healed);
+            healed
+        })
+    }
+}
+
+fn fingerprint(world: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    world.hash(&mut hasher);
+    hasher.finish()
 }
 
 enum Healing {
@@ -484,6 +595,11 @@ pub fn properties<D: Digest>() -> Vec<Property<Exploration<D>>> {
         Property::sometimes("RemovalOwed", reached::<{ Witness::RemovalOwed as u32 }, D>),
         Property::sometimes("RepeatAnswered", reached::<{ Witness::RepeatAnswered as u32 }, D>),
         Property::sometimes("ProgressReported", reached::<{ Witness::ProgressReported as u32 }, D>),
+        Property::sometimes("Killed", reached::<{ Witness::Killed as u32 }, D>),
+        Property::sometimes("PowerLost", reached::<{ Witness::PowerLost as u32 }, D>),
+        Property::sometimes("CommittedCrashed", reached::<{ Witness::CommittedCrashed as u32 }, D>),
+        Property::sometimes("OrphanSwept", reached::<{ Witness::OrphanSwept as u32 }, D>),
+        Property::sometimes("OrphanOwed", reached::<{ Witness::OrphanOwed as u32 }, D>),
     ];
     always.chain(sometimes).collect()
 }

@@ -9,7 +9,7 @@ use snapshot_receiver::protocol::{Digest, Effect, State};
 
 use crate::bugs::{Bug, Verdict};
 use crate::check::{Counterexample, Outcome};
-use crate::disk::File;
+use crate::disk::{Durability, File};
 use crate::system::System;
 use crate::world::{Action, Database, Exploration, Wear, World};
 
@@ -112,6 +112,9 @@ pub fn counterexample<D: Digest>(system: &System, bug: Option<Bug>, found: &Coun
         format_args!("the shortest way there, {} steps:", found.length()),
     );
     for (number, (world, action)) in found.steps.iter().enumerate() {
+        if !world.is_open {
+            line(&mut text, format_args!("       no receiver is open"));
+        }
         for id in system.databases() {
             let index = usize::from(id.number());
             let files = &world.disk.databases[index];
@@ -121,7 +124,7 @@ pub fn counterexample<D: Digest>(system: &System, bug: Option<Bug>, found: &Coun
                     "       database {index}: {}; partial {}, snapshot {}",
                     phase(&world.databases[index]),
                     content(files.partial.as_ref()),
-                    content(files.snapshot.as_ref())
+                    content(files.snapshot())
                 ),
             );
         }
@@ -175,7 +178,11 @@ fn content(file: Option<&File>) -> String {
     file.map_or_else(
         || "absent".to_owned(),
         |file| {
-            let durable = if file.bytes_are_durable { "synced" } else { "not synced" };
+            let durable = match file.durability {
+                Durability::Unsynced => "not synced",
+                Durability::Synced => "synced",
+                Durability::Lost => "a sync failed",
+            };
             format!("{:?} ({durable})", String::from_utf8_lossy(&file.bytes))
         },
     )
@@ -205,6 +212,16 @@ fn describe<D: Digest>(exploration: &Exploration<D>, world: &World<D>, action: A
         }
         Action::Abort { database } => format!("operator   aborts database {database}"),
         Action::Expire { database } => format!("clock      database {database} was idle for too long"),
+        Action::Open => "receiver   opens".to_owned(),
+        Action::OpenFailing { after, damage } => {
+            format!("receiver   opens; its operation {} FAILS (done: {damage:?})", after + 1)
+        }
+        Action::Crash { left: 0 } => "receiver   is KILLED".to_owned(),
+        Action::Crash { left } => format!("power      is LOST, leaving state {left} of those possible"),
+        Action::CrashOpening { after, left } => {
+            let how = if left == 0 { "is KILLED" } else { "loses its POWER" };
+            format!("receiver   {how} after {after} operations of its opening (state {left})")
+        }
         Action::Perform { database } => format!("disk       {} of database {database}", next(database)),
         Action::Fail { database, damage, kind } => {
             format!(

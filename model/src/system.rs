@@ -6,6 +6,7 @@
 use arrayvec::ArrayVec;
 use snapshot_receiver::protocol::{Chunk, ClusterId, DatabaseId, Digest, Identity, Limits};
 
+use crate::disk::Persistence;
 use crate::properties::Witness;
 
 /// Databases in a world, at most.
@@ -60,8 +61,12 @@ pub struct System {
     pub transfers_max: usize,
     /// See [`Corruption`].
     pub corruption: Corruption,
+    /// What the disk's file system promises.
+    pub persistence: Persistence,
     /// Storage operations that may fail, in all.
     pub failures_max: u8,
+    /// Times that the power, or the process, may go, in all; at any moment, in an opening too.
+    pub crashes_max: u8,
     /// What an exploration has to reach, or its rules say nothing.
     pub reaches: &'static [Witness],
     /// Unique states when this was written; another number has to be explained.
@@ -131,7 +136,9 @@ impl System {
             snapshots: plans.iter().map(|plan| plan.cut::<D>()).collect(),
             transfers_max: DATABASES_MAX,
             corruption: Corruption::Never,
+            persistence: Persistence::Weak,
             failures_max: 0,
+            crashes_max: 0,
             reaches: &[],
             pinned_states: 0,
         }
@@ -150,6 +157,14 @@ impl System {
         Self {
             reaches,
             pinned_states,
+            ..self
+        }
+    }
+
+    fn crashing(self, crashes_max: u8, persistence: Persistence) -> Self {
+        Self {
+            crashes_max,
+            persistence,
             ..self
         }
     }
@@ -173,8 +188,9 @@ impl System {
 #[must_use]
 pub fn systems<D: Digest>() -> Vec<System> {
     use Witness::{
-        Committed, CommittedAborted, CrcVerdict, FailureAnswered, IdentityRefused, LengthVerdict, OffsetRefused,
-        Pending, PlaceRefused, ProgressReported, RemovalOwed, RepeatAnswered, RunningAborted, StaleRefused,
+        Committed, CommittedAborted, CommittedCrashed, CrcVerdict, FailureAnswered, IdentityRefused, Killed,
+        LengthVerdict, OffsetRefused, OrphanOwed, OrphanSwept, Pending, PlaceRefused, PowerLost, ProgressReported,
+        RemovalOwed, RepeatAnswered, RunningAborted, StaleRefused,
     };
     let base = Plan {
         cluster: 1,
@@ -194,9 +210,10 @@ pub fn systems<D: Digest>() -> Vec<System> {
             }],
         )
         .corrupting()
+        .crashing(2, Persistence::Weak)
         .failing(2)
         .pinned(
-            3_514,
+            54_403,
             &[
                 Pending,
                 Committed,
@@ -208,6 +225,11 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 RemovalOwed,
                 RepeatAnswered,
                 ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
             ],
         ),
         System::new::<D>(
@@ -228,9 +250,10 @@ pub fn systems<D: Digest>() -> Vec<System> {
             ],
         )
         .corrupting()
+        .crashing(2, Persistence::Ordered)
         .failing(3)
         .pinned(
-            1_535,
+            28_004,
             &[
                 Committed,
                 StaleRefused,
@@ -240,6 +263,11 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 FailureAnswered,
                 RemovalOwed,
                 ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
             ],
         ),
         System::new::<D>(
@@ -260,9 +288,10 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 },
             ],
         )
+        .crashing(1, Persistence::Weak)
         .failing(2)
         .pinned(
-            15_978,
+            259_695,
             &[
                 Pending,
                 Committed,
@@ -275,6 +304,11 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 RemovalOwed,
                 RepeatAnswered,
                 ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
             ],
         ),
         System::new::<D>(
@@ -291,9 +325,10 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 },
             ],
         )
+        .crashing(1, Persistence::Ordered)
         .failing(1)
         .pinned(
-            4_928,
+            50_056,
             &[
                 Pending,
                 Committed,
@@ -305,37 +340,11 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 RemovalOwed,
                 RepeatAnswered,
                 ProgressReported,
-            ],
-        ),
-        System::new::<D>(
-            "two",
-            "two databases, interleaved effect by effect; damage on the way",
-            &[
-                base,
-                Plan {
-                    bytes: b"wxyz",
-                    database: 1,
-                    snapshot_lsn: 9,
-                    ..base
-                },
-            ],
-        )
-        .corrupting()
-        .failing(2)
-        .pinned(
-            145_259,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                CrcVerdict,
-                LengthVerdict,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
             ],
         ),
         System::new::<D>(
@@ -352,9 +361,10 @@ pub fn systems<D: Digest>() -> Vec<System> {
             ],
         )
         .with_places(1)
+        .crashing(1, Persistence::Weak)
         .failing(2)
         .pinned(
-            15_671,
+            473_065,
             &[
                 Pending,
                 Committed,
@@ -366,6 +376,45 @@ pub fn systems<D: Digest>() -> Vec<System> {
                 RemovalOwed,
                 RepeatAnswered,
                 ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
+            ],
+        ),
+        System::new::<D>(
+            "two",
+            "two databases, interleaved effect by effect, and a crash of both",
+            &[
+                base,
+                Plan {
+                    bytes: b"wxyz",
+                    database: 1,
+                    snapshot_lsn: 9,
+                    ..base
+                },
+            ],
+        )
+        .crashing(1, Persistence::Ordered)
+        .failing(1)
+        .pinned(
+            199_857,
+            &[
+                Pending,
+                Committed,
+                OffsetRefused,
+                RunningAborted,
+                CommittedAborted,
+                FailureAnswered,
+                RemovalOwed,
+                RepeatAnswered,
+                ProgressReported,
+                Killed,
+                PowerLost,
+                CommittedCrashed,
+                OrphanSwept,
+                OrphanOwed,
             ],
         ),
     ]

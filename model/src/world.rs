@@ -5,12 +5,13 @@
 //! their chunks in order, each for the first time when it pleases.
 //!
 //! Guarantees: the receiver's own `step` and `perform` decide and act; effects are performed one
-//! at a time, so that the other database's events, and a failing operation, fall between any two.
-//! Refuses to know: threads (one event of a database is finished before its next, as the
-//! executor's lock has it), power loss.
+//! at a time, so that the other database's events, a failing operation, a killed process and a power
+//! loss fall between any two; the receiver's own recovery opens it again. Refuses to know: threads
+//! (one event of a database is finished before its next, as the executor's lock has it).
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
 use snapshot_receiver::protocol::{
@@ -20,8 +21,8 @@ use snapshot_receiver::protocol::{
 use stateright::{Model, Property};
 
 use crate::bugs::Bug;
-use crate::disk::{Damage, Disk, Failing, Handle};
-use crate::properties::{self, Witness, Witnesses};
+use crate::disk::{Damage, Disk, Failing, Files, Handle, Then};
+use crate::properties::{self, Healed, Witness, Witnesses};
 use crate::system::{Corruption, DATABASES_MAX, LIMITS, Payload, SNAPSHOTS_MAX, Snapshot, System};
 
 /// One state of the world.
@@ -33,6 +34,10 @@ pub struct World<D = Crc32c> {
     pub databases: [Database<D>; DATABASES_MAX],
     /// The files.
     pub disk: Disk,
+    /// Whether a receiver is open; what `databases` knows of it is forgotten with it.
+    pub is_open: bool,
+    /// Crashes that may still be.
+    pub crashes_left: u8,
     /// Operations that may still fail.
     pub failures_left: u8,
     /// Rules that a single step broke: a state cannot show it, so they are noted.
@@ -48,10 +53,26 @@ pub struct Database<D> {
     pub partial: Option<Handle>,
     /// Effects still to be performed, in order.
     pub effects: Effects<u8, Payload>,
-    /// The snapshot last renamed into place, by number.
-    pub published: Option<u8>,
-    /// The snapshot last answered `Committed`, by number.
+    /// The snapshot last answered `Committed`, by number. A crash does not undo it.
     pub acknowledged: Option<u8>,
+    /// The snapshots, by number, whose rename was begun since: they may stand in its place.
+    pub begun: Snapshots,
+}
+
+/// A set of snapshots, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Snapshots(u8);
+
+impl Snapshots {
+    fn add(&mut self, number: u8) {
+        self.0 |= 1 << number;
+    }
+
+    /// Whether it is in the set.
+    #[must_use]
+    pub fn contains(self, number: u8) -> bool {
+        self.0 & (1 << number) != 0
+    }
 }
 
 impl<D> Default for Database<D> {
@@ -60,8 +81,8 @@ impl<D> Default for Database<D> {
             state: State::default(),
             partial: None,
             effects: Effects::new(),
-            published: None,
             acknowledged: None,
+            begun: Snapshots::default(),
         }
     }
 }
@@ -75,11 +96,11 @@ impl<D> Database<D> {
 
 /// The rules broken by the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Breaches(u16);
+pub struct Breaches(u32);
 
 impl Breaches {
     fn note(&mut self, breach: Breach) {
-        self.0 |= 1 << breach as u16;
+        self.0 |= 1 << breach as u32;
     }
 
     /// Whether there is none.
@@ -91,13 +112,13 @@ impl Breaches {
     /// Whether this one is among them.
     #[must_use]
     pub fn contains(self, breach: Breach) -> bool {
-        self.0 & (1 << breach as u16) != 0
+        self.0 & (1 << breach as u32) != 0
     }
 }
 
 /// A rule broken by one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u16)]
+#[repr(u32)]
 pub enum Breach {
     /// `valid_transition` does not know the step.
     InvalidTransition,
@@ -121,6 +142,14 @@ pub enum Breach {
     StaleAdmitted,
     /// SR-ERR-001: an operation failed, and the attempt went on.
     CarriedOnAfterFailure,
+    /// SR-ABT-002, SR-REC-001: a snapshot vanished, and no crash took it.
+    SnapshotVanished,
+    /// SR-PUB-005: a receiver opened on what a power loss could still take away.
+    OpenedNotDurable,
+    /// SR-REC-001: a receiver opened and left an orphan that it could have removed.
+    OrphanLeft,
+    /// SR-REC-003: no call failed but a removal, and the opening was refused.
+    OpeningStopped,
     /// SR-CON-003: `step` panicked.
     Panicked,
     /// The executor's promise to finish one event before the next was broken.
@@ -170,6 +199,27 @@ pub enum Action {
         /// The database's number.
         database: u8,
     },
+    /// A receiver opens: the recovery runs.
+    Open,
+    /// A receiver opens, and one of the operations of its recovery fails.
+    OpenFailing {
+        /// Operations that succeed first.
+        after: u8,
+        /// How much of it took effect.
+        damage: Damage,
+    },
+    /// The process is killed, or the power goes.
+    Crash {
+        /// Which of the states that it may leave; 0 is the killed process.
+        left: u16,
+    },
+    /// The same in the middle of an opening.
+    CrashOpening {
+        /// Operations of the recovery that were done.
+        after: u8,
+        /// Which of the states that it may leave.
+        left: u16,
+    },
     /// The next outstanding effect of a database fails.
     Fail {
         /// The database's number.
@@ -190,6 +240,10 @@ pub struct Exploration<D = Crc32c> {
     pub bug: Option<Bug>,
     /// What was reached.
     pub witnesses: Witnesses,
+    /// What was healed already.
+    pub healed: Healed,
+    /// What crashes leave of the disk last asked about: the checker asks for each in turn.
+    after_crash: Mutex<Option<(Disk, Vec<Disk>)>>,
     /// The receiver's digest: the shipped one, but where a weak one is the seeded bug.
     digest: PhantomData<fn() -> D>,
 }
@@ -208,6 +262,8 @@ impl<D: Digest> Exploration<D> {
             system,
             bug,
             witnesses: Witnesses::default(),
+            healed: Healed::default(),
+            after_crash: Mutex::default(),
             digest: PhantomData,
         }
     }
@@ -333,16 +389,17 @@ impl<D: Digest> Exploration<D> {
     /// Performs, or fails, the next outstanding effect, and feeds back what came of it.
     pub fn perform_next(&self, world: &mut World<D>, number: u8, failing: Option<(Damage, FailureKind)>) {
         let (disk, database) = (&mut world.disk, &mut world.databases[usize::from(number)]);
-        let published = match database.effects.first() {
-            Some(Effect::Publish(verified)) if !matches!(failing, Some((Damage::Nothing, _))) => {
-                self.number_of(verified.identity())
-            }
-            Some(_) | None => database.published,
+        let publishes = match database.effects.first() {
+            Some(Effect::Publish(verified)) => self.number_of(verified.identity()),
+            Some(_) | None => None,
         };
-        let instead = database.effects.first().is_some_and(|effect| {
-            let files = &mut disk.databases[usize::from(number)];
-            failing.is_none() && crate::bugs::performs_instead(self.bug, &database.state, effect, files)
-        });
+        let instead = match database.effects.first() {
+            Some(effect) if failing.is_none() => {
+                let partial = &mut database.partial;
+                crate::bugs::performs_instead(self.bug, &database.state, effect, disk, number, partial)
+            }
+            Some(_) | None => false,
+        };
         let performed = match failing {
             None if instead => {
                 database.effects.remove(0);
@@ -351,10 +408,26 @@ impl<D: Digest> Exploration<D> {
             None => perform_on(disk, number, database),
             Some((damage, kind)) => {
                 world.failures_left -= 1;
-                perform_on(&mut Failing { disk, damage, kind }, number, database)
+                let (after, then) = (0, Then::Works);
+                let mut disk = Failing {
+                    disk,
+                    after,
+                    damage,
+                    then,
+                    kind,
+                };
+                perform_on(&mut disk, number, database)
             }
         };
-        database.published = published;
+        if let Some(published) = publishes
+            && !matches!(failing, Some((Damage::Nothing, _)))
+        {
+            database.begun.add(published);
+            if let Some(file) = disk.files_mut(number).snapshot_mut() {
+                file.published_as = Some(published);
+            }
+        }
+        let performed = crate::bugs::forgive(self.bug, disk, number, performed);
         match performed {
             Ok(()) if database.effects.is_empty() => {
                 self.take(world, number, Event::EffectsPerformed);
@@ -373,6 +446,107 @@ impl<D: Digest> Exploration<D> {
                 };
                 note(world, went_on);
             }
+        }
+    }
+
+    /// Opens a receiver: the shipped recovery, on a disk of which an operation may fail.
+    pub fn open(&self, world: &mut World<D>, failing: Option<(u8, Damage)>) {
+        let orphans = orphans(&world.disk);
+        let recovered = match failing {
+            None => crate::bugs::recover(self.bug, &mut world.disk),
+            Some((after, damage)) => {
+                world.failures_left -= 1;
+                let (kind, then) = (FailureKind::Other, Then::Works);
+                let disk = &mut world.disk;
+                let mut disk = Failing {
+                    disk,
+                    after,
+                    damage,
+                    then,
+                    kind,
+                };
+                crate::bugs::recover(self.bug, &mut disk)
+            }
+        };
+        let Ok(left) = recovered else {
+            // A listing or a directory sync that failed is a reason to refuse; a removal is none.
+            let removal_failed = failing.is_none_or(|(after, _)| (1..=orphans).contains(&after));
+            note(world, removal_failed.then_some(Breach::OpeningStopped));
+            return;
+        };
+        if usize::from(orphans) > left.len() {
+            self.witnesses.reach(Witness::OrphanSwept);
+        }
+        world.is_open = true;
+        for orphan in left {
+            let database = &mut world.databases[usize::from(orphan.found.database.number())];
+            database.state = State::with_removal_owed();
+            self.witnesses.reach(Witness::OrphanOwed);
+        }
+        let mut breaches = [None; 2];
+        let disk = &world.disk;
+        let mut all = (0u8..).zip(&world.databases);
+        if all.any(|(number, database)| {
+            disk.files(number).partial.is_some() && database.state != State::with_removal_owed()
+        }) {
+            breaches[0] = Some(Breach::OrphanLeft);
+        }
+        let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
+        if !(disk.receive_is_durable && disk.data_is_durable && disk.databases.iter().all(is_durable)) {
+            breaches[1] = Some(Breach::OpenedNotDurable);
+        }
+        breaches.into_iter().for_each(|breach| note(world, breach));
+    }
+
+    /// The disk after that many operations of an opening.
+    fn opening_cut_short(&self, disk: &Disk, after: u8) -> Disk {
+        let mut disk = disk.clone();
+        let mut failing = Failing {
+            disk: &mut disk,
+            after,
+            damage: Damage::Nothing,
+            then: Then::Stops,
+            kind: FailureKind::Other,
+        };
+        // Cut off: whatever it returns, nobody is there to be told.
+        let _cut = crate::bugs::recover(self.bug, &mut failing);
+        disk
+    }
+
+    /// Reads what crashes leave of a disk.
+    fn after_crash<R>(&self, disk: &Disk, read: impl FnOnce(&[Disk]) -> R) -> R {
+        let mut cached = self.after_crash.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((known, left)) if known == disk => read(left),
+            Some(_) | None => {
+                let left = disk.after_crash();
+                let answer = read(&left);
+                *cached = Some((disk.clone(), left));
+                answer
+            }
+        }
+    }
+
+    /// The number of states that crashes leave of a disk.
+    fn crashes(&self, disk: &Disk) -> u16 {
+        self.after_crash(disk, |left| u16::try_from(left.len()).unwrap_or(u16::MAX))
+    }
+
+    /// The process's memory goes; the disk is what the crash left.
+    fn crash(&self, world: &mut World<D>, disk: &Disk, left: u16) {
+        let chosen = self.after_crash(disk, |disks| disks.get(usize::from(left)).cloned());
+        if let Some(disk) = chosen {
+            self.witnesses.note_crash(world, &disk, left);
+            world.disk = disk;
+        }
+        world.crashes_left -= 1;
+        world.is_open = false;
+        for database in &mut world.databases {
+            *database = Database {
+                acknowledged: database.acknowledged,
+                begun: database.begun,
+                ..Database::default()
+            };
         }
     }
 
@@ -412,7 +586,7 @@ impl<D: Digest> Exploration<D> {
     /// Whether an answer is true at the moment it is given.
     fn judge_reply(&self, world: &mut World<D>, number: u8, reply: &Reply<u8>) -> Option<Breach> {
         self.witnesses.note_reply(reply);
-        let files = world.disk.files(&DatabaseId::<u8>::numbered(number));
+        let files = world.disk.files(number);
         let database = &mut world.databases[usize::from(number)];
         match reply {
             Reply::Pending { bytes_done } => {
@@ -420,13 +594,12 @@ impl<D: Digest> Exploration<D> {
                 (held != Some(*bytes_done)).then_some(Breach::PendingNotTrue)
             }
             Reply::Committed { snapshot_lsn } => {
-                database.acknowledged = database.published;
-                let durable = files.snapshot_name_is_durable
-                    && files.snapshot.as_ref().is_some_and(|file| file.bytes_are_durable);
-                let lsn = database
-                    .published
-                    .map(|snapshot| self.snapshot(snapshot).identity.snapshot_lsn);
-                if !durable {
+                let published = files.snapshot().and_then(|file| file.published_as);
+                let is_durable = files.snapshot_is_durable();
+                let lsn = published.map(|snapshot| self.snapshot(snapshot).identity.snapshot_lsn);
+                database.acknowledged = published;
+                database.begun = Snapshots::default();
+                if !is_durable {
                     Some(Breach::CommittedNotDurable)
                 } else if lsn != Some(*snapshot_lsn) {
                     Some(Breach::CommittedNotPublished)
@@ -469,6 +642,31 @@ fn perform_on<D: Digest, S: Storage<u8, Partial = Handle>>(
     }
 }
 
+fn orphans(disk: &Disk) -> u8 {
+    disk.databases
+        .iter()
+        .map(|files| u8::from(files.partial.is_some()))
+        .sum()
+}
+
+impl<D: Digest> Exploration<D> {
+    fn openings(&self, world: &World<D>, actions: &mut Vec<Action>) {
+        actions.push(Action::Open);
+        // A listing, at most two removals, three syncs of directories.
+        let operations = 4 + orphans(&world.disk);
+        for after in 0..operations {
+            if world.failures_left > 0 {
+                let damages = [Damage::Nothing, Damage::Done];
+                actions.extend(damages.map(|damage| Action::OpenFailing { after, damage }));
+            }
+            if world.crashes_left > 0 {
+                let left = self.crashes(&self.opening_cut_short(&world.disk, after));
+                actions.extend((0..left).map(|left| Action::CrashOpening { after, left }));
+            }
+        }
+    }
+}
+
 impl<D: Digest> Model for Exploration<D> {
     type State = World<D>;
     type Action = Action;
@@ -477,7 +675,9 @@ impl<D: Digest> Model for Exploration<D> {
         vec![World {
             sent: [0; SNAPSHOTS_MAX],
             databases: [Database::default(), Database::default()],
-            disk: Disk::default(),
+            disk: Disk::new(self.system.persistence),
+            is_open: false,
+            crashes_left: self.system.crashes_max,
             failures_left: self.system.failures_max,
             breaches: Breaches::default(),
         }]
@@ -493,7 +693,7 @@ impl<D: Digest> Model for Exploration<D> {
                 actions.push(Action::Send { snapshot: number });
             }
             let database = snapshot.identity.database.number();
-            if world.databases[usize::from(database)].is_at_rest() {
+            if world.is_open && world.databases[usize::from(database)].is_at_rest() {
                 let wears = |chunk: u8| wears(self.system.corruption, &snapshot.chunks[usize::from(chunk)]);
                 let arrivals = (0..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
                 actions.extend(arrivals.map(|(chunk, wear)| Action::Deliver {
@@ -502,6 +702,14 @@ impl<D: Digest> Model for Exploration<D> {
                     wear,
                 }));
             }
+        }
+        if !world.is_open {
+            self.openings(world, actions);
+            return;
+        }
+        if world.crashes_left > 0 {
+            let left = self.crashes(&world.disk);
+            actions.extend((0..left).map(|left| Action::Crash { left }));
         }
         for id in self.system.databases() {
             let database = id.number();
@@ -538,7 +746,19 @@ impl<D: Digest> Model for Exploration<D> {
                 self.take(&mut world, database, Event::IdleExpired);
             }
             Action::Perform { database } => self.perform_next(&mut world, database, None),
+            Action::Open => self.open(&mut world, None),
+            Action::OpenFailing { after, damage } => self.open(&mut world, Some((after, damage))),
+            Action::Crash { left } => self.crash(&mut world, &last.disk, left),
+            Action::CrashOpening { after, left } => {
+                let disk = self.opening_cut_short(&last.disk, after);
+                self.crash(&mut world, &disk, left);
+            }
             Action::Fail { database, damage, kind } => self.perform_next(&mut world, database, Some((damage, kind))),
+        }
+        let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
+        let mut files = last.disk.databases.iter().zip(&world.disk.databases);
+        if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
+            world.breaches.note(Breach::SnapshotVanished);
         }
         Some(world)
     }

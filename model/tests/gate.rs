@@ -63,11 +63,11 @@ fn a_counterexample_is_a_shortest_one_and_the_same_each_time() {
         outcome.counterexample.expect("the bug is found")
     };
     let (first, second) = (run(), run());
-    // Two chunks are sent; the first arrives cut short and creates the file; the second then leaves
-    // a gap: no shorter way.
+    // A receiver opens; two chunks are sent; the first arrives cut short and creates the file; the
+    // second then leaves a gap: no shorter way.
     assert_eq!(
         first.length(),
-        5,
+        6,
         "{}",
         report::counterexample(&system("one"), Some(Bug::GapAccepted), &first)
     );
@@ -101,7 +101,7 @@ fn the_gate_fails_with_100_and_prints_the_shortest_way_to_the_broken_rule() {
     assert_eq!(output.status.code(), Some(100), "{text}");
     assert!(text.contains("broken: SR-OFF-003"), "{text}");
     assert!(
-        text.contains("5 steps") && text.contains("network    delivers"),
+        text.contains("6 steps") && text.contains("network    delivers"),
         "{text}"
     );
 }

@@ -28,7 +28,7 @@ impl Source {
         }
     }
 
-    pub(crate) fn from_cluster(self, cluster: &str) -> Self {
+    pub(crate) fn of_cluster(self, cluster: &str) -> Self {
         Self {
             cluster: cluster.to_owned(),
             ..self
