@@ -13,7 +13,12 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Envelope;
+use crate::protocol::{Envelope, ID_BYTES_MAX};
+
+/// The longest header of an envelope with valid ids, in bytes: two ids with two bytes of length
+/// each, three numbers of 10 bytes, one of 5, a flag. A transport's longest frame is this and its
+/// longest chunk.
+pub const HEADER_BYTES_MAX: usize = 2 * (2 + ID_BYTES_MAX) + 3 * 10 + 5 + 1;
 
 /// All of an envelope but its payload; the strings are borrowed from the frame.
 #[derive(Serialize, Deserialize)]

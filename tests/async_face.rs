@@ -7,6 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use snapshot_receiver::executor::{FileSystem, Storage};
@@ -203,9 +204,11 @@ fn a_slow_database_delays_no_other_while_a_worker_is_free() {
     on_both(|| async {
         let dir = tempdir().expect("a directory");
         let (open_gate, gate) = mpsc::channel();
+        let (arrived, arrival) = mpsc::channel();
         let gate = Arc::new(Mutex::new(gate));
         let hook = move |call: Call<'_>| {
             if matches!(call, Call::Write { data: b"slow", .. }) {
+                arrived.send(()).expect("the test waits");
                 gate.lock().expect("gate").recv().expect("opened once");
             }
             None
@@ -219,6 +222,7 @@ fn a_slow_database_delays_no_other_while_a_worker_is_free() {
             .map(|_| tokio::spawn(send(receiver.clone(), slow.whole())))
             .collect();
         tokio::task::yield_now().await;
+        arrival.recv().expect("one of them is at the gate");
         for number in 0..4 {
             let source = Source::new(&format!("quick_{number}"), 1, "quick");
             receiver
@@ -233,6 +237,63 @@ fn a_slow_database_delays_no_other_while_a_worker_is_free() {
             call.await.expect("no panic").expect("committed");
         }
     });
+}
+
+#[test]
+fn a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle() {
+    on_both(|| async {
+        let dir = tempdir().expect("a directory");
+        let (open_gate, gate) = mpsc::channel();
+        let (arrived, arrival) = mpsc::channel();
+        let gate = Arc::new(Mutex::new(gate));
+        let hook = move |call: Call<'_>| {
+            if matches!(call, Call::Write { data: b"slow", .. }) {
+                arrived.send(()).expect("the test waits");
+                gate.lock().expect("gate").recv().expect("opened once");
+            }
+            None
+        };
+        let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
+        let options = Options::default().workers_max(1);
+        let receiver = SnapshotReceiver::with_storage(storage, dir.path(), options).expect("opens");
+        let (slow, source) = (Source::new("slow", 1, "slow"), Source::new("db", 1, "abcdef"));
+        receiver.handle_chunk(source.chunk(0, 3, false)).await.expect("taken");
+        let first = tokio::spawn(send(receiver.clone(), slow.whole()));
+        tokio::task::yield_now().await;
+        arrival.recv().expect("it has the only worker");
+        let mut queued = Box::pin(receiver.handle_chunk(source.rest(3)));
+        assert!(
+            queued
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        assert_eq!(receiver.expire_idle(Duration::ZERO).await.expect("looked"), 0);
+        open_gate.send(()).expect("it waits");
+        queued.await.expect("committed");
+        first.await.expect("no panic").expect("committed");
+    });
+}
+
+#[test]
+fn an_abort_that_a_shutdown_runtime_cannot_do_is_no_success() {
+    let dir = tempdir().expect("a directory");
+    let runtime = Builder::new_multi_thread().build().expect("a runtime");
+    let receiver = runtime.block_on(open(dir.path()));
+    let source = Source::new("db", 1, "abcdef");
+    runtime
+        .block_on(receiver.handle_chunk(source.chunk(0, 3, false)))
+        .expect("taken");
+    let handle = runtime.handle().clone();
+    runtime.shutdown_background();
+    handle.block_on(receiver.abort()).expect_err("the transfer still runs");
+    assert_eq!(names(dir.path()), ["db.partial"]);
+    handle.block_on(receiver.close()).expect("closing works all the same");
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(open(dir.path()));
 }
 
 async fn send<S>(receiver: SnapshotReceiver<S>, envelope: Envelope<Vec<u8>>) -> Result<ChunkOutcome, ReceiveError>

@@ -8,6 +8,8 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
@@ -492,7 +494,7 @@ fn a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works() {
         None
     };
     let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
-    let receiver = Receiver::<_, ()>::with_storage(storage, dir.path(), Options::default()).expect("opens");
+    let receiver = Receiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
     let source = Source::new("db_01", 1, "panicabc");
     let panicked = |told: Result<ChunkOutcome, ReceiveError>| {
         matches!(
@@ -527,14 +529,53 @@ fn a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works() {
     receiver.handle_chunk(source.whole()).expect("a start works");
 }
 
+/// What a hostile panic carries: dropping it panics again.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("and again");
+        }
+    }
+}
+
+#[test]
+fn a13_a_panic_that_panics_again_when_it_is_dropped_ends_its_attempt_too() {
+    let dir = tempdir().expect("a directory");
+    let hook = |call: Call<'_>| {
+        if matches!(call, Call::Write { data: b"def", .. }) {
+            panic_any(Bomb);
+        }
+        None
+    };
+    let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
+    let receiver = Receiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
+    let source = Source::new("db_01", 1, "abcdefghi");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    assert!(receiver.handle_chunk(source.chunk(3, 6, false)).is_err());
+    let told = rejection(receiver.handle_chunk(source.rest(6)));
+    assert_eq!(told, (Rejection::OffsetMismatch { expected: 0, actual: 6 }, 0));
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    receiver.handle_chunk(source.chunk(0, 2, false)).expect("a start works");
+}
+
 #[test]
 fn a13_a_panic_in_the_callback_costs_that_report_and_nothing_else() {
     let dir = tempdir().expect("a directory");
-    let options = Options::default().on_progress(|_, _| panic!("callback"));
+    let counted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&counted);
+    let options = Options::default().on_progress(move |_, _| match counter.fetch_add(1, Ordering::SeqCst) {
+        0 => panic!("callback"),
+        1 => panic_any(Bomb),
+        _ => {}
+    });
     let receiver = Receiver::open(dir.path(), options).expect("opens");
     let source = Source::new("db_01", 1, "abcdef");
-    receiver.handle_chunk(source.whole()).expect("committed");
-    receiver.handle_chunk(source.whole()).expect("committed again");
+    for calls in 1..=3 {
+        receiver.handle_chunk(source.whole()).expect("committed");
+        assert_eq!(counted.load(Ordering::SeqCst), calls, "later reports are delivered");
+    }
 }
 
 #[test]
@@ -551,7 +592,7 @@ fn a14_everything_is_synced_in_order_before_committed_is_answered() {
         None
     };
     let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
-    let receiver = Receiver::<_, ()>::with_storage(storage, dir.path(), Options::default()).expect("opens");
+    let receiver = Receiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
     let source = Source::new("db_01", 1, "abcdef");
     receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
     receiver.handle_chunk(source.rest(3)).expect("committed");

@@ -11,11 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use snapshot_receiver::executor::{FileSystem, FoundKind};
+use snapshot_receiver::executor::{FileSystem, FoundKind, Storage};
 use snapshot_receiver::protocol::{FailureKind, Operation};
 use snapshot_receiver::{DatabaseId, OpenError, Options, Progress, ReceiveError, Receiver, Rejection};
 use snapshot_receiver_model::harness::memory::{Call, Fault, Faults, Hook, Hooked};
@@ -227,7 +228,7 @@ fn an_orphan_that_cannot_be_removed_is_reported_and_owed() {
         }
     };
     let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
-    let receiver = Receiver::<_, ()>::with_storage(storage, dir.path(), Options::default()).expect("opens");
+    let receiver = Receiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
     assert_eq!(names(dir.path()).len(), 1, "the others are gone");
     assert_eq!(receiver.orphans_left().len(), 1);
     receiver.abort().expect("an abort of all tries again");
@@ -271,6 +272,28 @@ fn an_abort_whose_partial_was_replaced_by_a_directory_says_so_until_it_is_gone()
     );
     fs::remove_dir(partial(dir.path(), "db")).expect("moved away");
     receiver.abort_database("db").expect("nothing stands there any more");
+}
+
+#[test]
+fn a_one_chunk_snapshot_with_a_wrong_crc_leaves_nothing_under_the_name_and_owes_nothing() {
+    let dir = tempdir().expect("a directory");
+    let receiver = open(dir.path());
+    let mut source = Source::new("db", 1, "abc");
+    source.crc ^= 1;
+    fs::write(partial(dir.path(), "db"), "foreign").expect("planted");
+    let told = rejection(receiver.handle_chunk(source.whole()));
+    assert!(matches!(told.0, Rejection::CrcMismatch { .. }));
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+    fs::create_dir(partial(dir.path(), "db")).expect("planted");
+    let told = receiver.handle_chunk(source.whole());
+    assert!(matches!(
+        told,
+        Err(ReceiveError::Rejected {
+            removal_failed: Some(_),
+            ..
+        })
+    ));
+    receiver.abort_database("db").expect("a directory is nobody's partial");
 }
 
 #[test]
@@ -449,6 +472,88 @@ fn remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first() {
 }
 
 #[test]
+fn a_running_transfer_does_not_push_a_remembered_commit_out() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().remembered_commits_max(1);
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    let (a, b) = (Source::new("a", 9, "abc"), Source::new("b", 9, "abc"));
+    receiver.handle_chunk(a.whole()).expect("committed");
+    receiver.handle_chunk(a.chunk(0, 1, false)).expect("runs again");
+    receiver.handle_chunk(b.whole()).expect("committed");
+    let told = rejection(receiver.handle_chunk(Source::new("b", 1, "abc").whole()));
+    assert_eq!(told.0, Rejection::StaleSnapshot { newest: 9, actual: 1 });
+}
+
+/// Real files, of which one kind of call waits at a gate, after saying that it has come.
+fn gated(
+    data_dir: &Path,
+    waits: fn(&Call<'_>) -> bool,
+    options: Options,
+) -> (
+    Receiver<impl Storage<Partial: Send> + Clone + Send + use<>>,
+    mpsc::Receiver<()>,
+    mpsc::Sender<()>,
+) {
+    let (open_gate, gate) = mpsc::channel();
+    let (arrived, arrival) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let hook = move |call: Call<'_>| {
+        if waits(&call) {
+            arrived.send(()).expect("the test waits");
+            gate.lock().expect("gate").recv().expect("opened");
+        }
+        None
+    };
+    let storage = Hooked::new(FileSystem::open(data_dir).expect("opens"), hook);
+    let receiver = Receiver::with_storage(storage, data_dir, options).expect("opens");
+    (receiver, arrival, open_gate)
+}
+
+#[test]
+fn a_start_beside_one_that_begins_and_ends_at_once_fits_an_order_of_the_two() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().transfers_max(1);
+    let (receiver, arrival, open_gate) = gated(dir.path(), |call| *call == Call::Sync, options);
+    std::thread::scope(|scope| {
+        let quick = scope.spawn(|| receiver.handle_chunk(Source::new("quick", 1, "abc").whole()));
+        arrival.recv().expect("it holds the only place");
+        let other = scope.spawn(|| receiver.handle_chunk(Source::new("other", 1, "abc").chunk(0, 1, false)));
+        open_gate.send(()).expect("it waits");
+        quick.join().expect("no panic").expect("committed");
+        // Quick before other: its place is free. Other before quick: quick would be refused.
+        assert_eq!(other.join().expect("no panic").expect("taken"), pending(1));
+    });
+}
+
+#[test]
+fn an_abort_beside_a_closing_returns_when_the_transfer_has_ended() {
+    let dir = tempdir().expect("a directory");
+    let (receiver, arrival, open_gate) = gated(dir.path(), |call| *call == Call::Sync, Options::default());
+    receiver
+        .handle_chunk(Source::new("running", 1, "abc").chunk(0, 1, false))
+        .expect("taken");
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| receiver.handle_chunk(Source::new("slow", 1, "abc").whole()));
+        arrival.recv().expect("a call is in flight");
+        let closing = scope.spawn(|| receiver.close());
+        while !matches!(receiver.abort_database("nobody"), Err(ReceiveError::Closed)) {
+            std::thread::yield_now();
+        }
+        let aborting = scope.spawn(|| {
+            receiver.abort().expect("aborted");
+            assert!(
+                !partial(dir.path(), "running").exists(),
+                "aborted means that the partial is gone"
+            );
+        });
+        open_gate.send(()).expect("it waits");
+        slow.join().expect("no panic").expect("committed");
+        closing.join().expect("no panic").expect("closed");
+        aborting.join().expect("no panic");
+    });
+}
+
+#[test]
 fn an_idle_transfer_is_ended_and_a_busy_one_is_not() {
     let dir = tempdir().expect("a directory");
     let receiver = open(dir.path());
@@ -480,6 +585,16 @@ fn the_receiver_ends_idle_transfers_by_itself() {
     }
     let database = DatabaseId::new("db").expect("valid");
     assert!(!receiver.state(&database).expect("open").is_running());
+}
+
+#[test]
+fn an_idle_timeout_of_nothing_ends_and_does_not_spin_up_a_failure() {
+    let dir = tempdir().expect("a directory");
+    let options = Options::default().idle_timeout(Some(Duration::ZERO));
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    receiver
+        .handle_chunk(Source::new("db", 1, "abc").whole())
+        .expect("one call is never idle");
 }
 
 // --- Progress ---------------------------------------------------------------------------------
@@ -518,4 +633,44 @@ fn the_callback_may_call_the_receiver_and_reports_stay_in_order() {
         Vec::<String>::new(),
         "aborted from within the callback"
     );
+}
+
+#[test]
+fn reports_of_a_database_are_delivered_one_at_a_time_and_in_order() {
+    let dir = tempdir().expect("a directory");
+    let (seen, busy) = (Arc::new(Mutex::new(Vec::new())), AtomicBool::new(false));
+    let noted = Arc::clone(&seen);
+    let mut options = Options::default().on_progress(move |_, progress| {
+        assert!(!busy.swap(true, Ordering::SeqCst), "two at a time");
+        std::thread::yield_now();
+        if let Progress::Bootstrapping { bytes_done, .. } = progress {
+            noted.lock().expect("reports").push(bytes_done);
+        }
+        busy.store(false, Ordering::SeqCst);
+    });
+    options.limits.report_bytes = 1;
+    let receiver = Receiver::open(dir.path(), options).expect("opens");
+    let source = Source::new("db", 1, [7; 400]);
+    receiver.handle_chunk(source.chunk(0, 1, false)).expect("taken");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // Each thread sends every chunk; one of them is taken each time.
+                for from in 1..399 {
+                    while let Err(ReceiveError::Rejected { resume_offset, .. }) =
+                        receiver.handle_chunk(source.chunk(from, from + 1, false))
+                        && resume_offset < from as u64
+                    {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+    });
+    // Whoever delivers may be a moment behind the last call; nothing else is to come.
+    while seen.lock().expect("reports").len() < 399 {
+        std::thread::yield_now();
+    }
+    let seen = seen.lock().expect("reports");
+    assert!(seen.is_sorted_by(|before, after| before < after), "{seen:?}");
 }

@@ -8,7 +8,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver_model::bugs::claims;
 use snapshot_receiver_model::clauses::CLAUSES;
+use snapshot_receiver_model::report::grouped;
+use snapshot_receiver_model::system::systems;
 use snapshot_receiver_model::traceability::{prose, table, traces};
 
 /// Every id there has ever been: none is used again or dropped.
@@ -103,4 +107,20 @@ fn clauses_named_in_the_sources_exist() {
         }
     }
     assert!(named > 100, "the sources name their clauses: {named}");
+}
+
+#[test]
+fn the_figures_in_the_readme_are_those_of_the_model() {
+    let readme = read("README.md");
+    let states: usize = systems::<Crc32c>().iter().map(|system| system.pinned_states).sum();
+    for figure in [
+        format!("{} in all", grouped(states)),
+        format!("seeds {} bugs", claims().len()),
+        format!("has the {} clauses", CLAUSES.len()),
+    ] {
+        assert!(readme.contains(&figure), "README.md does not say {figure:?}");
+    }
+    for system in systems::<Crc32c>() {
+        assert!(readme.contains(&format!("| `{}` |", system.name)), "{}", system.name);
+    }
 }

@@ -383,6 +383,7 @@ fn invariants_refuse_states_that_must_not_be() {
     let removing = State::<u8>::AwaitingRemoval(snapshot_receiver::protocol::AwaitingRemoval {
         latest: None,
         ending: Ending::Aborted,
+        standing: snapshot_receiver::protocol::Standing::Ours,
     });
     assert_eq!(invariants(&LIMITS, &removing), Ok(()));
     let mut lost = receiving(0, 0, 6);

@@ -76,6 +76,9 @@ const MEMORY: &str = "tests/properties.rs::files_in_memory_follow_the_oracle_thr
 const FILES: &str = "tests/properties.rs::real_files_follow_the_oracle_through_everything";
 const TABLE: &str = "tests/table.rs::every_phase_meets_every_event_as_the_specification_says";
 
+/// The system calls of the shipped receiver, in order.
+const KERNEL: &str = "tests/syscalls.rs::a_commit_is_synced_renamed_and_synced_again_in_the_kernel";
+
 /// Every clause, in order.
 pub const CLAUSES: &[Clause] = &[
     must(
@@ -249,6 +252,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/protocol/step.rs::effects_performed",
         ],
         &[
+            KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             TABLE,
         ],
@@ -269,7 +273,10 @@ pub const CLAUSES: &[Clause] = &[
             "src/protocol/step.rs::effects_performed",
             "src/executor/filesystem.rs::sync_directory",
         ],
-        &["tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered"],
+        &[
+            KERNEL,
+            "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
+        ],
     ),
     must(
         "SR-PUB-004",
@@ -291,6 +298,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/filesystem.rs::create_directory",
         ],
         &[
+            KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             "tests/files.rs::an_opening_creates_two_directories_and_none_above",
         ],
@@ -303,6 +311,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/receiver.rs::abort",
         ],
         &[
+            "tests/async_face.rs::an_abort_that_a_shutdown_runtime_cannot_do_is_no_success",
             "tests/async_face.rs::aborts_end_one_transfer_or_all",
             "tests/files.rs::an_abort_whose_partial_was_replaced_by_a_directory_says_so_until_it_is_gone",
             MEMORY,
@@ -346,7 +355,7 @@ pub const CLAUSES: &[Clause] = &[
         "SR-ERR-002",
         "A failed sync is final for its attempt: never tried again, never followed by `Committed`.",
         &["src/protocol/step.rs::effect_failed"],
-        &["tests/behaviour.rs::a_failed_sync_is_final", MEMORY],
+        &[KERNEL, "tests/behaviour.rs::a_failed_sync_is_final", MEMORY],
     ),
     must(
         "SR-ERR-003",
@@ -378,6 +387,7 @@ pub const CLAUSES: &[Clause] = &[
         "Concurrent calls behave as the pure function would on some order of them, one after the other.",
         &["src/executor/receiver.rs::take", "src/executor/registry.rs::take_place"],
         &[
+            "tests/files.rs::a_start_beside_one_that_begins_and_ends_at_once_fits_an_order_of_the_two",
             "tests/behaviour.rs::a9_two_copies_of_a_chunk_at_once_count_once",
             "tests/async_face.rs::calls_of_one_database_keep_their_order",
         ],
@@ -397,6 +407,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/progress.rs::deliver",
         ],
         &[
+            "tests/behaviour.rs::a13_a_panic_that_panics_again_when_it_is_dropped_ends_its_attempt_too",
             "tests/behaviour.rs::a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works",
             "tests/behaviour.rs::a13_a_panic_in_the_callback_costs_that_report_and_nothing_else",
         ],
@@ -416,6 +427,8 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/progress.rs::deliver",
         ],
         &[
+            "tests/files.rs::a_running_transfer_does_not_push_a_remembered_commit_out",
+            "src/executor/progress.rs::reports_that_wait_are_bounded_and_the_newest_is_kept",
             "tests/files.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",
             "tests/files.rs::remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first",
             MEMORY,
@@ -426,6 +439,7 @@ pub const CLAUSES: &[Clause] = &[
         "A transfer that nobody continues for a configured time (default 15 minutes) is ended, as an abort would, by an event that the shell sends: the pure function has no clock.",
         &["src/protocol/step.rs::idle_expired", "src/executor/receiver.rs::expire"],
         &[
+            "tests/async_face.rs::a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle",
             "tests/files.rs::an_idle_transfer_is_ended_and_a_busy_one_is_not",
             "tests/files.rs::the_receiver_ends_idle_transfers_by_itself",
         ],
@@ -468,6 +482,7 @@ pub const CLAUSES: &[Clause] = &[
         "The lock is held until the last operation of the last call, dropped calls included, has ended. Closing ends running transfers as an abort does.",
         &["src/executor/registry.rs::close", "src/executor/receiver.rs::close"],
         &[
+            "tests/files.rs::an_abort_beside_a_closing_returns_when_the_transfer_has_ended",
             "tests/async_face.rs::closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls",
             "tests/files.rs::closing_ends_transfers_frees_the_directory_and_refuses_what_comes_later",
         ],
@@ -496,6 +511,7 @@ pub const CLAUSES: &[Clause] = &[
         "Reports of a database are delivered in order, one at a time, with no lock held: the callback may call the receiver. Delivery is no part of the step.",
         &["src/executor/progress.rs::deliver"],
         &[
+            "tests/files.rs::reports_of_a_database_are_delivered_one_at_a_time_and_in_order",
             "tests/files.rs::the_callback_may_call_the_receiver_and_reports_stay_in_order",
             "tests/async_face.rs::the_callback_may_block_on_the_receiver",
         ],
@@ -517,6 +533,8 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/filesystem.rs::open_receive_directory",
         ],
         &[
+            "tests/files.rs::a_one_chunk_snapshot_with_a_wrong_crc_leaves_nothing_under_the_name_and_owes_nothing",
+            KERNEL,
             "tests/behaviour.rs::a8_a_link_under_the_partials_name_is_replaced_and_not_followed",
             "tests/files.rs::whatever_file_stands_under_a_partials_name_is_replaced",
             "tests/files.rs::a_link_in_a_snapshots_place_is_replaced_and_a_directory_is_a_failed_publish",

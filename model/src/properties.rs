@@ -14,7 +14,7 @@ use snapshot_receiver::protocol::{
 };
 use stateright::Property;
 
-use crate::disk::{Disk, File, Files};
+use crate::disk::{Disk, Durability, File, Files};
 use crate::system::{LIMITS, SNAPSHOTS_MAX, Snapshot};
 use crate::world::{Breach, Database, Exploration, Snapshots, Wear, World};
 
@@ -319,6 +319,11 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             "SR-ERR-001 a failed operation ends the attempt",
             Witness::FailureAnswered,
             |_, world| !world.breaches.contains(Breach::CarriedOnAfterFailure),
+        ),
+        rule(
+            "SR-ERR-002 a file whose sync failed is not published",
+            Witness::FailureAnswered,
+            |exploration, world| each_published(exploration, world, |_, file, _| file.durability != Durability::Lost),
         ),
         rule(
             "SR-ERR-005 a partial without a transfer is owed",

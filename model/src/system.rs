@@ -253,7 +253,7 @@ pub fn systems<D: Digest>() -> Vec<System> {
         .crashing(2, Persistence::Ordered)
         .failing(3)
         .pinned(
-            28_004,
+            29_754,
             &[
                 Committed,
                 StaleRefused,

@@ -17,7 +17,7 @@ use crate::protocol::{DatabaseId, Failure, FailureKind, Operation, Rejection, Re
 pub enum ReceiveError {
     /// The source is at fault. Unless the rejection is a verdict on length or checksum, nothing
     /// changed (SR-ADM-004).
-    #[error("rejected: {rejection}; the source can go on from offset {resume_offset}{}", beside(.removal_failed))]
+    #[error("rejected: {rejection}; next: offset {resume_offset}{}", beside(.removal_failed))]
     Rejected {
         /// The first rule broken.
         rejection: Rejection,
@@ -28,7 +28,7 @@ pub enum ReceiveError {
     },
     /// Storage is at fault, or a panic. The attempt has ended: start again from offset 0
     /// (SR-ERR-001).
-    #[error("{operation} failed: {source}{}", beside(.removal_failed))]
+    #[error("{}: {source}{}", what(*operation), beside(.removal_failed))]
     Storage {
         /// The operation that failed first.
         operation: Operation,
@@ -45,6 +45,18 @@ pub enum ReceiveError {
     Cancelled,
 }
 
+fn what(operation: Operation) -> String {
+    match operation {
+        Operation::Panic => "the call did not end well".to_owned(),
+        Operation::Create
+        | Operation::Write
+        | Operation::Sync
+        | Operation::Publish
+        | Operation::SyncDirectory
+        | Operation::Remove => format!("{operation} failed"),
+    }
+}
+
 fn beside(removal_failed: &Option<StorageError>) -> String {
     removal_failed
         .as_ref()
@@ -53,11 +65,12 @@ fn beside(removal_failed: &Option<StorageError>) -> String {
 }
 
 impl ReceiveError {
-    /// Whether the source is at fault: sending the same again will not help.
+    /// Whether the source is at fault: what it sent was wrong at this moment, and
+    /// `resume_offset` says where it can go on. That all places are taken is not its fault.
     #[must_use]
     pub fn is_source_fault(&self) -> bool {
         match self {
-            Self::Rejected { .. } => true,
+            Self::Rejected { rejection, .. } => !matches!(rejection, Rejection::TooManyTransfers { .. }),
             Self::Storage { .. } | Self::Closed | Self::Cancelled => false,
         }
     }

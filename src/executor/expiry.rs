@@ -11,6 +11,9 @@ use super::receiver::{Shared, expire_idle};
 use super::storage::Storage;
 use super::sync::{Arc, Condvar, Mutex, PoisonError, lock};
 
+/// Between two looks, at least: a timeout of 0 must not keep a processor busy.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
 #[derive(Debug)]
 pub(super) struct Expiry {
     stop: Arc<Stop>,
@@ -46,7 +49,7 @@ impl Expiry {
             let mut wait = timeout;
             while !asked.wait(wait) {
                 let Some(shared) = shared.upgrade() else { return };
-                wait = expire_idle(&shared, timeout).next_in;
+                wait = expire_idle(&shared, timeout).next_in.max(WAIT_MIN);
             }
         };
         let thread = Builder::new().name("snapshot-expiry".to_owned()).spawn(run)?;

@@ -47,6 +47,14 @@ struct Directories {
     receive_stat: Stat,
 }
 
+impl Drop for Directories {
+    fn drop(&mut self) {
+        // Not left to the close: a child process between fork and exec holds a copy of the
+        // descriptor, and with it the lock. Where it fails, the close still comes.
+        let _unlocked = flock(&self.receive, FlockOperation::Unlock);
+    }
+}
+
 impl FileSystem {
     /// Creates `data_dir` and its `recv_snapshots` where they are missing (nothing above them),
     /// opens and locks them.
@@ -66,7 +74,7 @@ impl FileSystem {
         create_directory(&data, RECEIVE_DIRECTORY.as_ref()).map_err(|error| refused(&receive_path, error))?;
         let receive = open_receive_directory(&data).map_err(|error| refused(&receive_path, error))?;
         // Tell a read-only directory now, not at the first chunk.
-        accessat(&receive, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::empty())
+        accessat(&receive, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
             .map_err(|error| refused(&receive_path, error))?;
 
         match flock(&receive, FlockOperation::NonBlockingLockExclusive) {
@@ -137,7 +145,8 @@ impl Storage for FileSystem {
     }
 
     fn sync(&mut self, partial: &mut File) -> Result<(), StorageError> {
-        Ok(partial.sync_all()?)
+        // Once, whatever it says: std would try again after an interruption (SR-ERR-002).
+        Ok(fsync(&*partial).map_err(io::Error::from)?)
     }
 
     fn publish(&mut self, partial: File, verified: &Verified) -> Result<(), StorageError> {

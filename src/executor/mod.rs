@@ -11,13 +11,15 @@
 //! | `recovery` | what an opening does |
 //! | `registry`, `receiver` | transfers by database, shared among threads |
 //! | `expiry`, `progress` | idle transfers; reports |
-//! | `options`, `error`, `names`, `sync` | what is set, what is told, what files are called, what locks are |
+//! | `options`, `error`, `names` | what is set, what is told, what files are called |
+//! | `sync`, `panics` | what locks are; panics, caught |
 
 mod error;
 mod expiry;
 mod filesystem;
 mod names;
 mod options;
+mod panics;
 mod perform;
 mod progress;
 mod receiver;

@@ -4,7 +4,6 @@
 //! concurrent calls behave as calls one after the other (SR-CON-001); different databases do not
 //! wait for each other (SR-IDN-002). Refuses to know: any runtime; what is decided.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,15 +12,15 @@ use super::expiry::Expiry;
 use super::filesystem::FileSystem;
 use super::names::snapshot_path;
 use super::options::Options;
+use super::panics::caught;
 use super::progress::Reports;
 use super::recovery::{OrphanLeft, recover};
-use super::registry::{Bounds, Closing, Registry, Standing};
+use super::registry::{Bounds, Closing, Holding, Registry};
 use super::storage::Storage;
-use super::sync::{Arc, Mutex, lock};
+use super::sync::{Arc, Mutex, TryLockError, lock};
 use super::transfer::{Answer, Transfer};
 use crate::protocol::{
-    Chunk, DatabaseId, Envelope, Event, Failure, FailureKind, OlderStart, Operation, Rejection, Reply, State, Text,
-    Vacancy, needs_place,
+    Chunk, DatabaseId, Envelope, Event, Failure, OlderStart, Rejection, Reply, State, Text, Vacancy, needs_place,
 };
 
 /// What an admitted chunk led to.
@@ -67,7 +66,8 @@ pub enum ChunkOutcome {
 /// ```
 ///
 /// Dropping it ends running transfers as an abort does and frees the directory, once the last
-/// call has ended (SR-REC-004); [`close`](Self::close) waits for that.
+/// call has ended (SR-REC-004); [`close`](Self::close) waits for that. A progress callback that owns
+/// the receiver keeps it alive: give it a `Weak`.
 ///
 /// `A` is what the async face keeps with each database.
 #[derive(Debug)]
@@ -137,17 +137,33 @@ impl Receiver<FileSystem> {
     }
 }
 
+impl<S> Receiver<S>
+where
+    S: Storage + Clone + Send + 'static,
+    S::Partial: Send,
+{
+    /// Opens a receiver over any storage; `data_dir` is only told in answers. The storage is this
+    /// receiver's alone: a clone kept elsewhere can harm running transfers, and keeps a lock that
+    /// it carries.
+    ///
+    /// # Errors
+    /// [`OpenError::Recovery`], [`OpenError::Thread`].
+    pub fn with_storage(storage: S, data_dir: impl Into<PathBuf>, options: Options) -> Result<Self, OpenError> {
+        Self::with_attachments(storage, data_dir, options)
+    }
+}
+
 impl<S, A> Receiver<S, A>
 where
     S: Storage + Clone + Send + 'static,
     S::Partial: Send,
     A: Default + Send + Sync + 'static,
 {
-    /// Opens a receiver over any storage; `data_dir` is only told in answers.
-    ///
-    /// # Errors
-    /// [`OpenError::Recovery`], [`OpenError::Thread`].
-    pub fn with_storage(mut storage: S, data_dir: impl Into<PathBuf>, options: Options) -> Result<Self, OpenError> {
+    pub(crate) fn with_attachments(
+        mut storage: S,
+        data_dir: impl Into<PathBuf>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
         let orphans_left = recover(&mut storage)?;
         let bounds = Bounds {
             transfers_max: options.transfers_max,
@@ -157,12 +173,12 @@ where
         for orphan in &orphans_left {
             tracing::warn!(database = %orphan.found.database, error = %orphan.error, "an orphan partial is left");
             if orphan.is_partial() {
-                let standing = Standing {
+                let holding = Holding {
                     owes_removal: true,
-                    ..Standing::default()
+                    ..Holding::default()
                 };
                 let slot = Slot::from(State::with_removal_owed());
-                registry.insert(orphan.found.database.clone(), slot, standing);
+                registry.insert(orphan.found.database.clone(), slot, holding);
             }
         }
         let shared = Arc::new(Shared {
@@ -182,6 +198,9 @@ where
     }
 
     /// Takes one chunk to its outcome: what it reports is true, and durable where it says so.
+    ///
+    /// The payload is looked at more than once: until the call returns it has to show the same
+    /// bytes each time (a mapping of a file that changes does not).
     ///
     /// # Errors
     /// [`ReceiveError::Rejected`] (the source's fault), [`ReceiveError::Storage`] (the attempt
@@ -211,13 +230,15 @@ where
     /// never touched (SR-ABT-002).
     ///
     /// # Errors
-    /// [`AbortError`]: all transfers have ended, but some partial could not be removed. An abort
-    /// of a closed receiver has nothing to do.
+    /// [`AbortError`]: all transfers have ended, but some partial could not be removed. Beside a
+    /// closing, it waits for that; a closed receiver has nothing to abort.
     pub fn abort(&self) -> Result<(), AbortError> {
         let mut failures = Vec::new();
         for database in self.to_abort() {
             match self.lease(&database).and_then(|lease| lease.abort()) {
-                Ok(()) | Err(ReceiveError::Closed) => {}
+                Ok(()) => {}
+                // The closing aborts them: done when it is through.
+                Err(ReceiveError::Closed) => return self.close(),
                 Err(error) => failures.push((database, error)),
             }
         }
@@ -314,7 +335,9 @@ struct Call<'a, S: Storage + Clone, A> {
 
 impl<S: Storage + Clone, A> Drop for Call<'_, S, A> {
     fn drop(&mut self) {
-        drop(self.storage.take());
+        let storage = self.storage.take();
+        // The last copy closes descriptors; whatever its code does, the closing must hear of the end.
+        let _dropped = caught(|| drop(storage));
         self.shared.registry.end_call();
     }
 }
@@ -375,12 +398,16 @@ impl<S: Storage + Clone, A> Lease<S, A> {
                 return Err(ReceiveError::Closed);
             }
             // A payload's own code may panic when it is looked at (SR-CON-003).
-            let event = catch_unwind(AssertUnwindSafe(|| event(self, &held.transfer.state)));
-            let event = event.unwrap_or(Event::EffectFailed(Failure {
-                operation: Operation::Panic,
-                kind: FailureKind::Other,
-            }));
-            self.drive(&mut call, &mut held, event)
+            match caught(|| event(self, &held.transfer.state)) {
+                Ok(event) => self.drive(&mut call, &mut held, event),
+                Err((operation, error)) => {
+                    let kind = error.kind;
+                    let failed = Event::<Text, B>::EffectFailed(Failure { operation, kind });
+                    let answer = self.drive(&mut call, &mut held, failed);
+                    let cause = Some(error);
+                    Answer { cause, ..answer }
+                }
+            }
         };
         drop(call);
         answer
@@ -424,12 +451,12 @@ impl<S: Storage + Clone, A> Lease<S, A> {
                 false
             }
         };
-        let standing = Standing {
+        let holding = Holding {
             running: held.transfer.state.is_running(),
             owes_removal: held.transfer.owes_removal(),
             remembers_commit: held.transfer.remembers_commit(),
         };
-        self.shared.registry.settle(&self.database, standing, committed);
+        self.shared.registry.settle(&self.database, holding, committed);
         answer
     }
 
@@ -446,9 +473,11 @@ impl<S: Storage + Clone, A> Lease<S, A> {
         let Ok(mut call) = self.begin_call() else {
             return Expired::NothingRuns;
         };
-        // A transfer that is being worked on is not idle.
-        let Ok(mut held) = self.slot.held.try_lock() else {
-            return Expired::LookAgainIn(timeout);
+        let mut held = match self.slot.held.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            // A transfer that is being worked on is not idle.
+            Err(TryLockError::WouldBlock) => return Expired::LookAgainIn(timeout),
         };
         let idle_for = held.touched.map_or(Duration::ZERO, |touched| touched.elapsed());
         if !held.transfer.state.is_running() {
@@ -484,7 +513,7 @@ pub(super) fn expire_idle<S: Storage + Clone, A: Default>(
         expired: 0,
         next_in: timeout,
     };
-    for database in shared.registry.running() {
+    for database in shared.registry.quiet() {
         let Some(lease) = lease(shared, &database) else {
             break;
         };

@@ -16,7 +16,7 @@ use crate::protocol::{DatabaseId, Vacancy};
 #[derive(Debug)]
 pub(super) struct Registry<S, V> {
     inner: Mutex<Inner<S, V>>,
-    /// A call has ended.
+    /// A call has ended, or a transfer has begun.
     ended: Condvar,
     bounds: Bounds,
 }
@@ -38,6 +38,8 @@ struct Inner<S, V> {
     commits: BTreeMap<u64, DatabaseId>,
     commits_so_far: u64,
     running: usize,
+    /// Of those, the transfers whose first call is still in flight: it may end them.
+    beginning: usize,
     calls: usize,
 }
 
@@ -45,9 +47,11 @@ struct Inner<S, V> {
 struct Entry<V> {
     slot: Arc<V>,
     leases: usize,
-    standing: Standing,
+    holding: Holding,
     /// Key in `commits`.
     commit: Option<u64>,
+    /// Counted in `beginning`.
+    is_beginning: bool,
 }
 
 /// What is left when nobody is in any more.
@@ -59,7 +63,7 @@ pub(super) struct Closing<S, V> {
 
 /// What a transfer at rest still needs its entry for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Holding {
     pub(super) running: bool,
     pub(super) owes_removal: bool,
     pub(super) remembers_commit: bool,
@@ -75,6 +79,7 @@ impl<S, V> Registry<S, V> {
                 commits: BTreeMap::new(),
                 commits_so_far: 0,
                 running: 0,
+                beginning: 0,
                 calls: 0,
             }),
             ended: Condvar::new(),
@@ -100,8 +105,9 @@ impl<S, V> Registry<S, V> {
         let entry = Entry {
             slot: Arc::clone(&slot),
             leases: 1,
-            standing: Standing::default(),
+            holding: Holding::default(),
             commit: None,
+            is_beginning: false,
         };
         inner.entries.insert(database.clone(), entry);
         Some(slot)
@@ -132,7 +138,7 @@ impl<S, V> Registry<S, V> {
         let mut inner = lock(&self.inner);
         if let Some(entry) = inner.entries.get_mut(database) {
             entry.leases -= 1;
-            if entry.leases == 0 && entry.standing == Standing::default() {
+            if entry.leases == 0 && entry.holding == Holding::default() {
                 inner.entries.remove(database);
             }
         }
@@ -141,52 +147,70 @@ impl<S, V> Registry<S, V> {
 
     /// Takes a place for a new transfer, if there is one; [`settle`](Self::settle) gives it back
     /// when the transfer has ended.
+    ///
+    /// Waits while the answer hangs on a transfer that is just beginning: one chunk may begin and
+    /// end it, and a start refused beside it would fit no order of the two calls (SR-CON-001). That
+    /// transfer has its place and waits for nobody.
     pub(super) fn take_place(&self, database: &DatabaseId) -> Vacancy {
         let mut inner = lock(&self.inner);
+        while inner.running >= self.bounds.transfers_max && inner.beginning > 0 {
+            inner = self.ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
         if inner.running >= self.bounds.transfers_max {
             let transfers_max = self.bounds.transfers_max as u64;
             return Vacancy::Exhausted { transfers_max };
         }
         inner.set_running(database, true);
+        inner.beginning += 1;
+        if let Some(entry) = inner.entries.get_mut(database) {
+            entry.is_beginning = true;
+        }
         Vacancy::Free
     }
 
     /// Notes how a call left the transfer; called before the slot's lock is let go, so that
     /// places are counted in the order of the steps.
-    pub(super) fn settle(&self, database: &DatabaseId, standing: Standing, committed: bool) {
+    pub(super) fn settle(&self, database: &DatabaseId, holding: Holding, committed: bool) {
         let mut inner = lock(&self.inner);
-        inner.set_running(database, standing.running);
+        inner.set_running(database, holding.running);
         if committed {
             inner.remember_commit(database);
         }
-        if let Some(entry) = inner.entries.get_mut(database) {
-            entry.standing = standing;
+        let Some(entry) = inner.entries.get_mut(database) else {
+            return;
+        };
+        entry.holding = holding;
+        if std::mem::take(&mut entry.is_beginning) {
+            inner.beginning -= 1;
+            self.ended.notify_all();
         }
     }
 
     /// The databases that an abort of all has something to do for.
     pub(super) fn to_abort(&self) -> Vec<DatabaseId> {
-        self.select(|standing| standing.running || standing.owes_removal)
+        self.select(|entry| entry.holding.running || entry.holding.owes_removal)
     }
 
-    /// The databases whose transfer runs.
-    pub(super) fn running(&self) -> Vec<DatabaseId> {
-        self.select(|standing| standing.running)
+    /// The databases whose transfer runs and that no call waits for or works on: a chunk in a queue
+    /// continues its transfer.
+    pub(super) fn quiet(&self) -> Vec<DatabaseId> {
+        self.select(|entry| entry.holding.running && entry.leases == 0)
     }
 
-    fn select(&self, wanted: impl Fn(&Standing) -> bool) -> Vec<DatabaseId> {
+    fn select(&self, wanted: impl Fn(&Entry<V>) -> bool) -> Vec<DatabaseId> {
         let inner = lock(&self.inner);
-        let entries = inner.entries.iter().filter(|(_, entry)| wanted(&entry.standing));
+        let entries = inner.entries.iter().filter(|(_, entry)| wanted(entry));
         entries.map(|(database, _)| database.clone()).collect()
     }
 
     /// Adds a slot that a recovery left something in.
-    pub(super) fn insert(&self, database: DatabaseId, slot: V, standing: Standing) {
+    pub(super) fn insert(&self, database: DatabaseId, slot: V, holding: Holding) {
         let entry = Entry {
             slot: Arc::new(slot),
             leases: 0,
-            standing,
+            holding,
             commit: None,
+            is_beginning: false,
         };
         lock(&self.inner).entries.insert(database, entry);
     }
@@ -217,12 +241,12 @@ impl<S, V> Registry<S, V> {
 impl<S, V> Inner<S, V> {
     fn set_running(&mut self, database: &DatabaseId, running: bool) {
         if let Some(entry) = self.entries.get_mut(database) {
-            match (entry.standing.running, running) {
+            match (entry.holding.running, running) {
                 (false, true) => self.running += 1,
                 (true, false) => self.running -= 1,
                 (false, false) | (true, true) => {}
             }
-            entry.standing.running = running;
+            entry.holding.running = running;
         }
     }
 
@@ -237,27 +261,23 @@ impl<S, V> Inner<S, V> {
         self.commits.insert(order, database.clone());
     }
 
-    /// Forgets the commits longest past, but for databases in use: there are at most as many of
-    /// those as there are places and calls, and they are looked at again when they are let go.
+    /// Forgets the commits longest past. Databases in use do not count: there are at most as many
+    /// of those as there are places, calls and owed removals, and they are looked at again when they
+    /// are let go.
     fn forget_commits(&mut self, remembered_max: usize) {
         if self.commits.len() <= remembered_max {
             return;
         }
         let entries = &self.entries;
-        let in_use = |database: &DatabaseId| {
+        let is_idle = |database: &DatabaseId| {
             entries
                 .get(database)
-                .is_some_and(|entry| entry.leases > 0 || entry.standing.running || entry.standing.owes_removal)
+                .is_none_or(|entry| entry.leases == 0 && !entry.holding.running && !entry.holding.owes_removal)
         };
-        let excess = self.commits.len() - remembered_max;
-        let forgotten: Vec<(u64, DatabaseId)> = self
-            .commits
-            .iter()
-            .filter(|(_, database)| !in_use(database))
-            .take(excess)
-            .map(|(order, database)| (*order, database.clone()))
-            .collect();
-        for (order, database) in forgotten {
+        let idle = self.commits.iter().filter(|(_, database)| is_idle(database));
+        let idle: Vec<(u64, DatabaseId)> = idle.map(|(order, database)| (*order, database.clone())).collect();
+        let excess = idle.len().saturating_sub(remembered_max);
+        for (order, database) in idle.into_iter().take(excess) {
             self.commits.remove(&order);
             self.entries.remove(&database);
         }

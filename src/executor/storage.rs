@@ -97,7 +97,7 @@ pub enum FoundKind {
 /// A storage operation's failure: the kind that decides what happens next, and what the
 /// operating system said.
 #[derive(Debug, thiserror::Error)]
-#[error("{kind}{}", said(.source.as_ref()))]
+#[error("{}", said(*.kind, .source.as_ref()))]
 pub struct StorageError {
     /// What a caller does differently about it.
     pub kind: FailureKind,
@@ -105,8 +105,13 @@ pub struct StorageError {
     pub source: Option<io::Error>,
 }
 
-fn said(source: Option<&io::Error>) -> String {
-    source.map(|error| format!(": {error}")).unwrap_or_default()
+fn said(kind: FailureKind, source: Option<&io::Error>) -> String {
+    match (kind, source) {
+        (kind, None) => kind.to_string(),
+        // The operating system's words say all there is to say.
+        (FailureKind::Other, Some(error)) => error.to_string(),
+        (FailureKind::Full | FailureKind::DirectoryInTheWay, Some(error)) => format!("{kind}: {error}"),
+    }
 }
 
 impl From<FailureKind> for StorageError {

@@ -5,10 +5,7 @@
 //! attempt's state (SR-ABT-004, SR-PUB-004); a panic ends the attempt and leaves a usable
 //! transfer (SR-CON-003). Refuses to know: who else calls, and who holds the lock.
 
-use std::any::Any;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
+use super::panics::caught;
 use super::perform::{Performed, perform};
 use super::storage::{Storage, StorageError};
 use crate::protocol::{
@@ -111,8 +108,7 @@ impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
         // `step` takes the state by value; the copy is for the case that it panics, which only a
         // payload's own code can make it do.
         let state = self.state.clone();
-        let stepped = catch_unwind(AssertUnwindSafe(|| step(limits, state, event)));
-        let Step { state, effects } = stepped.map_err(panicked)?;
+        let Step { state, effects } = caught(|| step(limits, state, event))?;
         self.state = state;
         Ok(effects)
     }
@@ -125,8 +121,8 @@ impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
         report: &mut dyn FnMut(Progress),
     ) -> Result<Option<Reply<T>>, (Operation, StorageError)> {
         let partial = &mut self.partial;
-        // Unwind-safe: after a panic the attempt ends, and with it everything the closure holds.
-        let performed = catch_unwind(AssertUnwindSafe(|| {
+        // After a panic the attempt ends, and with it everything that the closure holds.
+        let performed = caught(|| {
             for effect in effects {
                 match perform(effect, storage, database, partial)? {
                     Performed::Stored => {}
@@ -135,8 +131,8 @@ impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
                 }
             }
             Ok(None)
-        }));
-        performed.unwrap_or_else(|payload| Err(panicked(payload)))
+        });
+        performed.and_then(|reply| reply)
     }
 
     /// Whether the latest commit is remembered (SR-IDN-004, SR-CON-005).
@@ -154,18 +150,4 @@ impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
             })
         )
     }
-}
-
-fn panicked(payload: Box<dyn Any + Send>) -> (Operation, StorageError) {
-    let message = match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => payload
-            .downcast_ref::<&str>()
-            .map_or_else(|| "a panic without a message".to_owned(), |text| (*text).to_owned()),
-    };
-    let error = StorageError {
-        kind: FailureKind::Other,
-        source: Some(io::Error::other(format!("panicked: {message}"))),
-    };
-    (Operation::Panic, error)
 }

@@ -23,7 +23,7 @@ pub struct Envelope<B> {
     pub total_crc32c: u32,
     /// Where `data` belongs, in bytes from the snapshot's start. 0 starts a new attempt.
     pub offset: u64,
-    /// The bytes; may be empty.
+    /// The bytes; may be empty. Looked at more than once: they must not change meanwhile.
     pub data: B,
     /// Whether this chunk ends the snapshot.
     pub done: bool,

@@ -32,7 +32,7 @@ pub use limits::{CHUNK_BYTES_MAX, Limits, PROGRESS_REPORT_CHUNK_BYTES, SNAPSHOT_
 pub use rejection::{IdentityMismatch, Rejection};
 pub use state::{
     AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart, BrokenInvariant, Commit, Ending, FinalChunk,
-    Memory, State, Step, invariants,
+    Memory, Standing, State, Step, invariants,
 };
 pub use step::{needs_place, step};
 pub use transition::{Cause, valid_transition};

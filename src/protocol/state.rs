@@ -78,6 +78,18 @@ pub struct AwaitingRemoval<T> {
     pub latest: Option<Commit<T>>,
     /// Why the attempt ended: the answer, once the partial is dealt with.
     pub ending: Ending<T>,
+    /// Whose file may stand under the partial's name.
+    pub standing: Standing,
+}
+
+/// Whose file may stand under the partial's name when it is to be removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// One of ours: if it cannot be removed, that stays owed (SR-ERR-005).
+    Ours,
+    /// Nothing of ours: the attempt was over before its file was made. Whatever else stands there
+    /// goes all the same (SR-SEC-002), but is not owed.
+    NotOurs,
 }
 
 /// What a later start is measured against (SR-IDN-004).

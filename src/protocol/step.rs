@@ -15,7 +15,8 @@ use super::id::Symbol;
 use super::limits::Limits;
 use super::rejection::{IdentityMismatch, Rejection};
 use super::state::{
-    AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart, Commit, Ending, FinalChunk, Memory, State, Step,
+    AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart, Commit, Ending, FinalChunk, Memory, Standing,
+    State, Step,
 };
 
 /// Takes one event in and says what follows from it.
@@ -250,17 +251,15 @@ fn chunk_arrived<T: Symbol, B: AsRef<[u8]>, D: Digest>(
             )
         }
         (State::AwaitingStart(phase), Ok(Admission::Start)) => {
-            let may_leave = match phase.memory {
-                Memory::RemovalOwed => EarlierPartial::MayStand,
-                Memory::Nothing | Memory::CommittedBy(_) => EarlierPartial::None,
+            let standing = match phase.memory {
+                Memory::RemovalOwed => Standing::Ours,
+                Memory::Nothing | Memory::CommittedBy(_) => Standing::NotOurs,
             };
-            start(limits, phase.latest, may_leave, chunk)
+            start(limits, phase.latest, standing, chunk)
         }
-        (State::AwaitingChunk(phase), Ok(Admission::Start)) => {
-            start(limits, phase.latest, EarlierPartial::MayStand, chunk)
-        }
+        (State::AwaitingChunk(phase), Ok(Admission::Start)) => start(limits, phase.latest, Standing::Ours, chunk),
         (State::AwaitingChunk(phase), Ok(Admission::Continuation)) => {
-            receive(limits, phase, EarlierPartial::MayStand, Effects::new(), chunk)
+            receive(limits, phase, Standing::Ours, Effects::new(), chunk)
         }
         (state @ State::AwaitingStart(_), Ok(Admission::RepeatedFinalChunk)) => {
             let snapshot_lsn = chunk.identity.snapshot_lsn;
@@ -272,17 +271,10 @@ fn chunk_arrived<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     }
 }
 
-/// Whether a file of ours may stand under the partial's name before the step's effects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EarlierPartial {
-    None,
-    MayStand,
-}
-
 fn start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     limits: &Limits,
     latest: Option<Commit<T>>,
-    earlier: EarlierPartial,
+    standing: Standing,
     chunk: Chunk<T, B>,
 ) -> Step<T, B, D> {
     let phase = AwaitingChunk {
@@ -294,14 +286,14 @@ fn start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     };
     let mut effects = Effects::new();
     effects.push(Effect::Create);
-    receive(limits, phase, earlier, effects, chunk)
+    receive(limits, phase, standing, effects, chunk)
 }
 
 /// The admitted chunk's bytes count; then, if it says `done`, length and checksum are judged.
 fn receive<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     limits: &Limits,
     phase: AwaitingChunk<T, D>,
-    earlier: EarlierPartial,
+    standing: Standing,
     mut effects: Effects<T, B>,
     chunk: Chunk<T, B>,
 ) -> Step<T, B, D> {
@@ -339,10 +331,7 @@ fn receive<T: Symbol, B: AsRef<[u8]>, D: Digest>(
             }
         }
         // What the chunk carried need not reach the disk any more.
-        Err(verdict) => match earlier {
-            EarlierPartial::MayStand => remove(phase.latest, Ending::Rejected(verdict)),
-            EarlierPartial::None => ended(phase.latest, Ending::Rejected(verdict)),
-        },
+        Err(verdict) => remove(phase.latest, Ending::Rejected(verdict), standing),
     }
 }
 
@@ -369,10 +358,10 @@ fn pending<T: Symbol, B, D: Digest>(
 fn abort_requested<T: Symbol, B, D>(state: State<T, D>) -> Step<T, B, D> {
     match state {
         State::AwaitingStart(phase) => match phase.memory {
-            Memory::RemovalOwed => remove(phase.latest, Ending::Aborted),
+            Memory::RemovalOwed => remove(phase.latest, Ending::Aborted, Standing::Ours),
             Memory::Nothing | Memory::CommittedBy(_) => reply(State::AwaitingStart(phase), Reply::Aborted),
         },
-        State::AwaitingChunk(phase) => remove(phase.latest, Ending::Aborted),
+        State::AwaitingChunk(phase) => remove(phase.latest, Ending::Aborted, Standing::Ours),
         state @ (State::AwaitingPublication(_) | State::AwaitingRemoval(_)) => reply(state, Reply::OutOfTurn),
     }
 }
@@ -409,16 +398,20 @@ fn effect_failed<T: Symbol, B, D>(state: State<T, D>, failure: Failure) -> Step<
             if failure.leaves_no_partial() {
                 ended(latest, Ending::Failed(failure))
             } else {
-                remove(latest, Ending::Failed(failure))
+                remove(latest, Ending::Failed(failure), Standing::Ours)
             }
         }
-        State::AwaitingRemoval(phase) => reply(
-            State::AwaitingStart(AwaitingStart {
-                latest: phase.latest,
-                memory: Memory::RemovalOwed,
-            }),
-            phase.ending.into_reply(Some(failure)),
-        ),
+        State::AwaitingRemoval(phase) => {
+            let latest = phase.latest;
+            let memory = match phase.standing {
+                Standing::Ours => Memory::RemovalOwed,
+                Standing::NotOurs => Memory::Nothing,
+            };
+            reply(
+                State::AwaitingStart(AwaitingStart { latest, memory }),
+                phase.ending.into_reply(Some(failure)),
+            )
+        }
     }
 }
 
@@ -444,11 +437,15 @@ fn committed<T: Symbol, B, D>(final_chunk: FinalChunk<T>) -> Step<T, B, D> {
 }
 
 /// Ends an attempt whose partial has to go first.
-fn remove<T: Symbol, B, D>(latest: Option<Commit<T>>, ending: Ending<T>) -> Step<T, B, D> {
+fn remove<T: Symbol, B, D>(latest: Option<Commit<T>>, ending: Ending<T>, standing: Standing) -> Step<T, B, D> {
     let mut effects = Effects::new();
     effects.push(Effect::Remove);
     Step {
-        state: State::AwaitingRemoval(AwaitingRemoval { latest, ending }),
+        state: State::AwaitingRemoval(AwaitingRemoval {
+            latest,
+            ending,
+            standing,
+        }),
         effects,
     }
 }

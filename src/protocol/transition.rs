@@ -5,7 +5,7 @@
 
 use super::event::Event;
 use super::id::Symbol;
-use super::state::{Memory, State};
+use super::state::{Memory, Standing, State};
 
 /// What an event is to the state machine, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,9 +48,9 @@ fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T
     match (from, cause) {
         // SR-OFF-001, SR-LEN-001, SR-CRC-002: a start opens an attempt, which one chunk may end.
         (AwaitingStart(before), Cause::Start) => match to {
-            AwaitingStart(after) => before.memory != Memory::RemovalOwed && after.memory == Memory::Nothing,
+            AwaitingStart(_) => false,
             AwaitingChunk(_) | AwaitingPublication(_) => true,
-            AwaitingRemoval(_) => before.memory == Memory::RemovalOwed,
+            AwaitingRemoval(after) => (before.memory == Memory::RemovalOwed) == (after.standing == Standing::Ours),
         },
         // SR-OFF-002, SR-IDN-003: nothing but a start changes an idle database.
         (AwaitingStart(_), Cause::Continuation | Cause::Expiry | Cause::Performed | Cause::Failed) => false,
@@ -99,9 +99,11 @@ fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T
         (AwaitingRemoval(_), Cause::Performed) => {
             matches!(to, AwaitingStart(after) if after.memory == Memory::Nothing)
         }
-        (AwaitingRemoval(_), Cause::Failed) => {
-            matches!(to, AwaitingStart(after) if after.memory == Memory::RemovalOwed)
-        }
+        (AwaitingRemoval(before), Cause::Failed) => match (to, before.standing) {
+            (AwaitingStart(after), Standing::Ours) => after.memory == Memory::RemovalOwed,
+            (AwaitingStart(after), Standing::NotOurs) => after.memory == Memory::Nothing,
+            (AwaitingChunk(_) | AwaitingPublication(_) | AwaitingRemoval(_), _) => false,
+        },
         // One event is finished before the next.
         (
             AwaitingPublication(_) | AwaitingRemoval(_),

@@ -9,6 +9,7 @@ mod watch;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::tokio::sync::{Mutex, Semaphore, watch::Receiver as Watch};
 use ::tokio::task::{JoinError, spawn_blocking};
@@ -27,7 +28,10 @@ type Turn = Arc<Mutex<()>>;
 /// Receives snapshots into one data directory, from tasks. Clones share it.
 ///
 /// Works on a multi-thread and on a current-thread runtime. See [`Receiver`] for what each call
-/// guarantees.
+/// guarantees. Each call is one hop to the blocking pool: chunks of 64 KiB and more are worth it.
+///
+/// Dropping the last clone ends running transfers where it is dropped, with blocking calls; prefer
+/// [`close`](Self::close).
 ///
 /// ```
 /// use bytes::Bytes;
@@ -108,12 +112,12 @@ where
     /// # Errors
     /// As [`Receiver::with_storage`].
     pub fn with_storage(storage: S, data_dir: impl AsRef<Path>, mut options: Options) -> Result<Self, OpenError> {
-        let workers = Arc::new(Semaphore::new(options.workers_max.max(1)));
+        let workers = Arc::new(Semaphore::new(options.workers_max.clamp(1, Semaphore::MAX_PERMITS)));
         let watches = Arc::new(Watches::default());
         options.on_progress = Some(watches.before(options.on_progress.take()));
         Ok(Self {
             inner: Arc::new(Inner {
-                receiver: Receiver::with_storage(storage, data_dir.as_ref(), options)?,
+                receiver: Receiver::with_attachments(storage, data_dir.as_ref(), options)?,
                 workers,
                 watches,
             }),
@@ -161,7 +165,9 @@ where
         let mut failures = Vec::new();
         for database in self.inner.receiver.to_abort() {
             match self.abort_one(&database).await {
-                Ok(()) | Err(ReceiveError::Closed | ReceiveError::Cancelled) => {}
+                Ok(()) => {}
+                // The closing aborts them: done when it is through.
+                Err(ReceiveError::Closed) => return self.close().await,
                 Err(error) => failures.push((database, error)),
             }
         }
@@ -182,7 +188,18 @@ where
         self.in_turn(lease, Lease::abort).await
     }
 
-    /// A value that always holds the database's last report; `None` until the first.
+    /// Ends idle transfers, as [`Receiver::expire_idle`] does.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Cancelled`] where the runtime shuts down.
+    pub async fn expire_idle(&self, timeout: Duration) -> Result<usize, ReceiveError> {
+        let inner = Arc::clone(&self.inner);
+        let expiring = spawn_blocking(move || inner.receiver.expire_idle(timeout));
+        expiring.await.map_err(lost)
+    }
+
+    /// A value that holds the database's last report since somebody watches it; `None` until the
+    /// next.
     ///
     /// # Errors
     /// [`Rejection::InvalidDatabaseId`].
@@ -213,8 +230,9 @@ where
     /// As [`Receiver::close`].
     pub async fn close(&self) -> Result<(), AbortError> {
         let inner = Arc::clone(&self.inner);
-        // Cancelled only where the runtime shuts down, and then the last handle closes.
-        spawn_blocking(move || inner.receiver.close()).await.unwrap_or(Ok(()))
+        let closing = spawn_blocking(move || inner.receiver.close());
+        // Where the runtime shuts down, it is done here: blocking, but done.
+        closing.await.unwrap_or_else(|_lost| self.inner.receiver.close())
     }
 
     /// Waits for the database's turn, then for a worker, then does the work in one hop.

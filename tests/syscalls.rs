@@ -1,0 +1,107 @@
+//! What the shipped receiver asks of the kernel, seen by `strace`: a commit is durable only if the
+//! calls are really made, in order, on the right descriptors.
+//!
+//! Guarantees: sync of the partial, rename, sync of the directory, in this order; the partial is
+//! created exclusively and not through a link; an opening syncs three directories. Refuses to
+//! know: what the kernel does with it. Skipped, and said so, where `strace` is not installed or may
+//! not trace.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::{Source, open};
+use tempfile::tempdir;
+
+/// Set in the traced child: where to receive.
+const RECEIVE_INTO: &str = "SNAPSHOT_RECEIVER_TEST_RECEIVE_INTO";
+
+/// The traced child receives one snapshot in two chunks.
+fn receive_into(data_dir: &Path) {
+    let receiver = open(data_dir);
+    let source = Source::new("db", 1, "abcdef");
+    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
+    receiver.handle_chunk(source.rest(3)).expect("committed");
+}
+
+/// The calls of interest, one a line, descriptors with their paths; `None` where nothing can be
+/// traced.
+fn trace(data_dir: &Path, to: &Path) -> Option<Vec<String>> {
+    let this_test = std::env::current_exe().expect("this test's program");
+    let calls = "trace=openat,fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlinkat,flock";
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-y", "-e", calls, "-o"])
+        .arg(to)
+        .arg(this_test)
+        .args([
+            "--exact",
+            "a_commit_is_synced_renamed_and_synced_again_in_the_kernel",
+            "--nocapture",
+        ])
+        .env(RECEIVE_INTO, data_dir)
+        .output();
+    if !status.is_ok_and(|output| output.status.success()) {
+        return None;
+    }
+    let text = std::fs::read_to_string(to).ok()?;
+    let parent = data_dir.parent().expect("a temporary directory");
+    let is_ours = |line: &&str| line.contains(&*parent.to_string_lossy());
+    Some(text.lines().filter(is_ours).map(str::to_owned).collect())
+}
+
+/// The place of the first call that has all the words, after `from`.
+fn find(calls: &[String], from: usize, words: &[&str]) -> usize {
+    let matches = |line: &String| words.iter().all(|word| line.contains(word));
+    let found = calls[from..].iter().position(matches);
+    from + found.unwrap_or_else(|| panic!("no {words:?} after call {from} in {calls:#?}"))
+}
+
+#[test]
+fn a_commit_is_synced_renamed_and_synced_again_in_the_kernel() {
+    if let Some(data_dir) = std::env::var_os(RECEIVE_INTO) {
+        receive_into(Path::new(&data_dir));
+        return;
+    }
+    let dir = tempdir().expect("a directory");
+    let data_dir = dir.path().join("data");
+    let Some(calls) = trace(&data_dir, &dir.path().join("trace")) else {
+        eprintln!("SKIPPED: strace is not installed here, or may not trace; the order of system calls is not checked");
+        return;
+    };
+    let path = |name: &str| format!("<{}>", data_dir.join(name).display());
+    let (receive, partial) = (&path("recv_snapshots"), &path("recv_snapshots/db.partial"));
+    let (data, parent) = (
+        &format!("<{}>", data_dir.display()),
+        &format!("<{}>", dir.path().display()),
+    );
+    let mut at = 0;
+    let expected: [&[&str]; 10] = [
+        &["flock(", receive, "LOCK_EX|LOCK_NB", "= 0"],
+        &["fsync(", receive, "= 0"],
+        &["fsync(", data, "= 0"],
+        &["fsync(", parent, "= 0"],
+        &[
+            "openat(",
+            receive,
+            "db.partial",
+            "O_CREAT|O_EXCL",
+            "O_NOFOLLOW",
+            "O_CLOEXEC",
+            "0600",
+        ],
+        &["pwrite64(", partial, "abc", "3, 0) = 3"],
+        &["pwrite64(", partial, "def", "3, 3) = 3"],
+        &["fsync(", partial, "= 0"],
+        &["rename", "db.partial", "db.snapshot", "= 0"],
+        &["fsync(", receive, "= 0"],
+    ];
+    for words in expected {
+        at = find(&calls, at, words) + 1;
+    }
+    let synced = calls
+        .iter()
+        .filter(|call| call.contains("fsync(") && call.contains(partial))
+        .count();
+    assert_eq!(synced, 1, "a sync of the file is never tried again: {calls:#?}");
+}
