@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use snapshot_receiver::executor::{FileSystem, Storage};
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Rejection, SnapshotReceiver};
 use snapshot_receiver_model::harness::memory::{Call, Hooked};
-use support::{Source, names, pending, rejection, snapshot};
+use support::{Source, gate, names, pending, rejection, snapshot};
 use tempfile::tempdir;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -166,16 +166,7 @@ fn a_call_dropped_after_any_number_of_polls_leaves_the_receiver_usable() {
 fn closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls() {
     on_both(|| async {
         let dir = tempdir().expect("a directory");
-        let (open_gate, gate) = mpsc::channel();
-        let (arrived, arrival) = mpsc::channel();
-        let gate = Arc::new(Mutex::new(gate));
-        let hook = move |call: Call<'_>| {
-            if call == Call::Create {
-                arrived.send(()).expect("the test waits");
-                gate.lock().expect("gate").recv().expect("opened once");
-            }
-            None
-        };
+        let (hook, arrival, open_gate) = gate(|call| *call == Call::Create);
         let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
         let receiver = SnapshotReceiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
         let source = Source::new("db", 1, "abcdef");
@@ -203,16 +194,7 @@ fn closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls() {
 fn a_slow_database_delays_no_other_while_a_worker_is_free() {
     on_both(|| async {
         let dir = tempdir().expect("a directory");
-        let (open_gate, gate) = mpsc::channel();
-        let (arrived, arrival) = mpsc::channel();
-        let gate = Arc::new(Mutex::new(gate));
-        let hook = move |call: Call<'_>| {
-            if matches!(call, Call::Write { data: b"slow", .. }) {
-                arrived.send(()).expect("the test waits");
-                gate.lock().expect("gate").recv().expect("opened once");
-            }
-            None
-        };
+        let (hook, arrival, open_gate) = gate(|call| matches!(call, Call::Write { data: b"slow", .. }));
         let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
         let options = Options::default().workers_max(2);
         let receiver = SnapshotReceiver::with_storage(storage, dir.path(), options).expect("opens");
@@ -243,16 +225,7 @@ fn a_slow_database_delays_no_other_while_a_worker_is_free() {
 fn a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle() {
     on_both(|| async {
         let dir = tempdir().expect("a directory");
-        let (open_gate, gate) = mpsc::channel();
-        let (arrived, arrival) = mpsc::channel();
-        let gate = Arc::new(Mutex::new(gate));
-        let hook = move |call: Call<'_>| {
-            if matches!(call, Call::Write { data: b"slow", .. }) {
-                arrived.send(()).expect("the test waits");
-                gate.lock().expect("gate").recv().expect("opened once");
-            }
-            None
-        };
+        let (hook, arrival, open_gate) = gate(|call| matches!(call, Call::Write { data: b"slow", .. }));
         let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
         let options = Options::default().workers_max(1);
         let receiver = SnapshotReceiver::with_storage(storage, dir.path(), options).expect("opens");

@@ -20,7 +20,7 @@ use snapshot_receiver::executor::{FileSystem, FoundKind, Storage};
 use snapshot_receiver::protocol::{FailureKind, Operation};
 use snapshot_receiver::{DatabaseId, OpenError, Options, Progress, ReceiveError, Receiver, Rejection};
 use snapshot_receiver_model::harness::memory::{Call, Fault, Faults, Hook, Hooked};
-use support::{Source, names, open, partial, pending, rejection, snapshot};
+use support::{Source, gate, names, open, partial, pending, rejection, snapshot};
 use tempfile::tempdir;
 
 fn fifo(path: &Path) {
@@ -484,7 +484,7 @@ fn a_running_transfer_does_not_push_a_remembered_commit_out() {
     assert_eq!(told.0, Rejection::StaleSnapshot { newest: 9, actual: 1 });
 }
 
-/// Real files, of which one kind of call waits at a gate, after saying that it has come.
+/// Real files, of which one kind of call waits at a gate.
 fn gated(
     data_dir: &Path,
     waits: fn(&Call<'_>) -> bool,
@@ -494,16 +494,7 @@ fn gated(
     mpsc::Receiver<()>,
     mpsc::Sender<()>,
 ) {
-    let (open_gate, gate) = mpsc::channel();
-    let (arrived, arrival) = mpsc::channel();
-    let gate = Arc::new(Mutex::new(gate));
-    let hook = move |call: Call<'_>| {
-        if waits(&call) {
-            arrived.send(()).expect("the test waits");
-            gate.lock().expect("gate").recv().expect("opened");
-        }
-        None
-    };
+    let (hook, arrival, open_gate) = gate(waits);
     let storage = Hooked::new(FileSystem::open(data_dir).expect("opens"), hook);
     let receiver = Receiver::with_storage(storage, data_dir, options).expect("opens");
     (receiver, arrival, open_gate)

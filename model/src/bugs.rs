@@ -14,8 +14,8 @@ use snapshot_receiver::protocol::{
 
 use crate::check::{Running, check};
 use crate::disk::{Disk, Durability, Handle};
+use crate::exploration::Exploration;
 use crate::system::{Payload, systems};
-use crate::world::Exploration;
 
 /// A bug between the receiver and the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use snapshot_receiver::protocol::Digest;
 use stateright::{Checker, HasDiscoveries, Model};
 
+use crate::exploration::Exploration;
 use crate::properties::{Witness, rules};
 use crate::system::System;
-use crate::world::{Action, Exploration, World};
+use crate::world::{Action, World};
 
 /// Figures of a run that is under way, for a progress line.
 #[derive(Debug, Default)]

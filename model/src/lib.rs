@@ -7,7 +7,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `system` | which sources, snapshots and faults a bounded world has |
-//! | `world` | the states and steps that the checker explores |
+//! | `world` | the states that the checker explores, and what can happen in them |
+//! | `exploration` | the steps, taken by the receiver's own code |
 //! | `disk` | a disk in memory, and one whose next operation fails |
 //! | `properties` | what must hold in every state, and what must be reached |
 //! | `bugs` | seeded bugs that the properties must catch |
@@ -22,6 +23,7 @@ pub mod check;
 pub mod clauses;
 
 pub mod disk;
+pub mod exploration;
 pub mod harness;
 
 pub mod properties;

@@ -13,11 +13,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::{Bug, verdicts};
 use snapshot_receiver_model::check::{Outcome, Running, check};
+use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::report;
 use snapshot_receiver_model::system::{System, systems};
 use snapshot_receiver_model::traceability;
-use snapshot_receiver_model::world::Exploration;
 
 /// Every rule held, or every bug was caught.
 const PASS: u8 = 0;

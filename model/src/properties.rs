@@ -15,8 +15,9 @@ use snapshot_receiver::protocol::{
 use stateright::Property;
 
 use crate::disk::{Disk, Durability, File, Files};
+use crate::exploration::Exploration;
 use crate::system::{LIMITS, SNAPSHOTS_MAX, Snapshot};
-use crate::world::{Breach, Database, Exploration, Snapshots, Wear, World};
+use crate::world::{Breach, Database, Snapshots, Wear, World};
 
 /// Something that an exploration should reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,8 +10,9 @@ use snapshot_receiver::protocol::{Digest, Effect, State};
 use crate::bugs::{Bug, Verdict};
 use crate::check::{Counterexample, Outcome};
 use crate::disk::{Durability, File};
+use crate::exploration::Exploration;
 use crate::system::System;
-use crate::world::{Action, Database, Exploration, Wear, World};
+use crate::world::{Action, Database, Wear, World};
 
 /// The systems' table.
 #[must_use]

@@ -5,10 +5,10 @@ use std::process::{Command, Output};
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::{Bug, verdicts};
 use snapshot_receiver_model::check::{Running, check};
+use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::{Witness, rules};
 use snapshot_receiver_model::report;
 use snapshot_receiver_model::system::{System, systems};
-use snapshot_receiver_model::world::Exploration;
 
 fn system(name: &str) -> System {
     let found = systems::<Crc32c>().into_iter().find(|system| system.name == name);

@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Receiver, Rejection};
+use snapshot_receiver_model::harness::memory::{Call, Fault};
 
 /// A snapshot to send.
 #[derive(Clone, Debug)]
@@ -106,4 +107,27 @@ pub(crate) fn rejection(told: Result<ChunkOutcome, ReceiveError>) -> (Rejection,
 
 pub(crate) fn pending(bytes_done: u64) -> ChunkOutcome {
     ChunkOutcome::Pending { bytes_done }
+}
+
+/// A hook at which one kind of call waits, after saying that it has come; what says so; what lets
+/// one go on.
+pub(crate) fn gate(
+    waits: fn(&Call<'_>) -> bool,
+) -> (
+    impl Fn(Call<'_>) -> Option<Fault> + Clone + Send + Sync,
+    mpsc::Receiver<()>,
+    mpsc::Sender<()>,
+) {
+    let (open_gate, gate) = mpsc::channel();
+    let (arrived, arrival) = mpsc::channel();
+    let gate = Arc::new(Mutex::new(gate));
+    let hook = move |call: Call<'_>| {
+        if waits(&call) {
+            // Nobody may be interested in this one.
+            let _told = arrived.send(());
+            gate.lock().expect("gate").recv().expect("opened");
+        }
+        None
+    };
+    (hook, arrival, open_gate)
 }

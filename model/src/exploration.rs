@@ -1,0 +1,568 @@
+//! The steps of the world, and the checker's view of it.
+//!
+//! Guarantees: the receiver's own `step` and `perform` decide and act; effects are performed one
+//! at a time, so that the other database's events, a failing operation, a killed process and a power
+//! loss fall between any two; the receiver's own recovery opens it again. Refuses to know: threads
+//! (one event of a database is finished before its next, as the executor's lock has it).
+
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
+use snapshot_receiver::protocol::{
+    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Event, Failure, FailureKind, FinalChunk, Identity, Memory,
+    OlderStart, Operation, Reply, State, Vacancy, valid_transition,
+};
+use stateright::{Model, Property};
+
+use crate::bugs::Bug;
+use crate::disk::{Damage, Disk, Failing, Files, Handle, Then};
+use crate::properties::{self, Healed, Witness, Witnesses};
+use crate::system::{Corruption, LIMITS, Payload, SNAPSHOTS_MAX, Snapshot, System};
+
+use crate::world::{Action, Breach, Breaches, Database, Snapshots, Wear, World};
+
+/// A system, the bug seeded into it if any, and what was reached while exploring it.
+#[derive(Debug)]
+pub struct Exploration<D = Crc32c> {
+    /// The bounds.
+    pub system: System,
+    /// A bug seeded between the receiver and the world.
+    pub bug: Option<Bug>,
+    /// What was reached.
+    pub witnesses: Witnesses,
+    /// What was healed already.
+    pub healed: Healed,
+    /// What crashes leave of the disk last asked about: the checker asks for each in turn.
+    after_crash: Mutex<Option<(Disk, Vec<Disk>)>>,
+    /// The receiver's digest: the shipped one, but where a weak one is the seeded bug.
+    digest: PhantomData<fn() -> D>,
+}
+
+impl<D: Digest> Exploration<D> {
+    /// An exploration of the receiver as it is.
+    #[must_use]
+    pub fn of(system: System) -> Self {
+        Self::with_bug(system, None)
+    }
+
+    /// An exploration with a seeded bug.
+    #[must_use]
+    pub fn with_bug(system: System, bug: Option<Bug>) -> Self {
+        Self {
+            system,
+            bug,
+            witnesses: Witnesses::default(),
+            healed: Healed::default(),
+            after_crash: Mutex::default(),
+            digest: PhantomData,
+        }
+    }
+
+    /// The snapshot of that number.
+    #[must_use]
+    pub fn snapshot(&self, number: u8) -> &Snapshot {
+        &self.system.snapshots[usize::from(number)]
+    }
+
+    /// A chunk as it arrives.
+    #[must_use]
+    pub fn chunk(&self, snapshot: u8, chunk: u8, wear: Wear) -> Chunk<u8, Payload> {
+        let mut chunk = self.snapshot(snapshot).chunks[usize::from(chunk)].clone();
+        match wear {
+            Wear::Intact => {}
+            Wear::Flipped => chunk.data[0] ^= 1,
+            Wear::Cut => drop(chunk.data.pop()),
+        }
+        chunk
+    }
+
+    fn vacancy(&self, world: &World<D>) -> Vacancy {
+        let running = world.databases.iter().filter(|database| database.state.is_running());
+        if running.count() < self.system.transfers_max {
+            Vacancy::Free
+        } else {
+            Vacancy::Exhausted {
+                transfers_max: self.system.transfers_max as u64,
+            }
+        }
+    }
+
+    /// A chunk arrives at a database at rest.
+    pub fn deliver(&self, world: &mut World<D>, snapshot: u8, chunk: u8, wear: Wear) -> Option<Reply<u8>> {
+        let arrived = self.chunk(snapshot, chunk, wear);
+        let number = arrived.identity.database.number();
+        let vacancy = self.vacancy(world);
+        let before = world.databases[usize::from(number)].state.clone();
+        let event = Event::ChunkArrived {
+            chunk: arrived.clone(),
+            vacancy,
+            older_start: OlderStart::Refused,
+        };
+        let told = self.take(world, number, event);
+        let breach = self.judge_admission(world, &before, &arrived, told.as_ref());
+        note(world, breach);
+        told
+    }
+
+    /// What the rules of admission say about the step that `deliver` took. They are stated here a
+    /// second time, from the clauses.
+    fn judge_admission(
+        &self,
+        world: &World<D>,
+        before: &State<u8, D>,
+        chunk: &Chunk<u8, Payload>,
+        told: Option<&Reply<u8>>,
+    ) -> Option<Breach> {
+        let after = &world.databases[usize::from(chunk.identity.database.number())].state;
+        let changed = before != after;
+        let is_start = chunk.offset == 0;
+        match before {
+            State::AwaitingStart(phase) if is_start => {
+                let latest = phase.latest.as_ref();
+                let latest = latest.filter(|commit| commit.cluster == chunk.identity.cluster);
+                let is_older = latest.is_some_and(|commit| chunk.identity.snapshot_lsn < commit.snapshot_lsn);
+                (changed && is_older).then_some(Breach::StaleAdmitted)
+            }
+            State::AwaitingChunk(phase) if is_start => {
+                let is_older = chunk.identity.snapshot_lsn < phase.identity.snapshot_lsn;
+                (changed && is_older).then_some(Breach::StaleAdmitted)
+            }
+            State::AwaitingStart(phase) => match &phase.memory {
+                Memory::CommittedBy(last) if repeats(last, chunk) => {
+                    self.witnesses.reach(Witness::RepeatAnswered);
+                    let answered = matches!(told, Some(Reply::Committed { .. }));
+                    (changed || !answered).then_some(Breach::RepeatNotAnswered)
+                }
+                Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => {
+                    changed.then_some(Breach::WrongOffsetAdmitted)
+                }
+            },
+            State::AwaitingChunk(phase) => {
+                if changed && chunk.identity != phase.identity {
+                    Some(Breach::WrongIdentityAdmitted)
+                } else {
+                    (changed && chunk.offset != phase.received_bytes).then_some(Breach::WrongOffsetAdmitted)
+                }
+            }
+            State::AwaitingPublication(_) | State::AwaitingRemoval(_) => None,
+        }
+    }
+
+    /// Takes one event of a database: a step, with its answers told at once and its storage
+    /// effects outstanding.
+    pub fn take(&self, world: &mut World<D>, number: u8, event: Event<u8, Payload>) -> Option<Reply<u8>> {
+        let limits = &LIMITS;
+        let before = world.databases[usize::from(number)].state.clone();
+        let cause = Cause::of(&event);
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            crate::bugs::step(self.bug, limits, before.clone(), event)
+        }));
+        let Ok(step) = stepped else {
+            world.breaches.note(Breach::Panicked);
+            return None;
+        };
+        if !valid_transition(&before, cause, &step.state) {
+            world.breaches.note(Breach::InvalidTransition);
+        }
+        let refused = step.effects.first().is_some_and(
+            |effect| matches!(effect, Effect::Reply(Reply::Rejected { rejection, .. }) if !rejection.is_verdict()),
+        );
+        if refused && (step.state != before || step.effects.len() != 1) {
+            world.breaches.note(Breach::RefusedYetChanged);
+        }
+        let database = &mut world.databases[usize::from(number)];
+        database.state = step.state;
+        database.effects = step.effects;
+        self.tell(world, number)
+    }
+
+    /// Performs, or fails, the next outstanding effect, and feeds back what came of it.
+    pub fn perform_next(&self, world: &mut World<D>, number: u8, failing: Option<(Damage, FailureKind)>) {
+        let (disk, database) = (&mut world.disk, &mut world.databases[usize::from(number)]);
+        let publishes = match database.effects.first() {
+            Some(Effect::Publish(verified)) => self.number_of(verified.identity()),
+            Some(_) | None => None,
+        };
+        let instead = match database.effects.first() {
+            Some(effect) if failing.is_none() => {
+                let partial = &mut database.partial;
+                crate::bugs::performs_instead(self.bug, &database.state, effect, disk, number, partial)
+            }
+            Some(_) | None => false,
+        };
+        let performed = match failing {
+            None if instead => {
+                database.effects.remove(0);
+                Ok(())
+            }
+            None => perform_on(disk, number, database),
+            Some((damage, kind)) => {
+                world.failures_left -= 1;
+                let (after, then) = (0, Then::Works);
+                let mut disk = Failing {
+                    disk,
+                    after,
+                    damage,
+                    then,
+                    kind,
+                };
+                perform_on(&mut disk, number, database)
+            }
+        };
+        if let Some(published) = publishes
+            && !matches!(failing, Some((Damage::Nothing, _)))
+        {
+            database.begun.add(published);
+            if let Some(file) = disk.files_mut(number).snapshot_mut() {
+                file.published_as = Some(published);
+            }
+        }
+        let performed = crate::bugs::forgive(self.bug, disk, number, performed);
+        match performed {
+            Ok(()) if database.effects.is_empty() => {
+                self.take(world, number, Event::EffectsPerformed);
+            }
+            Ok(()) => {
+                self.tell(world, number);
+            }
+            Err((operation, error)) => {
+                database.effects.clear();
+                let kind = error.kind;
+                let failure = Failure { operation, kind };
+                self.take(world, number, Event::EffectFailed(failure));
+                let went_on = match world.databases[usize::from(number)].state {
+                    State::AwaitingChunk(_) | State::AwaitingPublication(_) => Some(Breach::CarriedOnAfterFailure),
+                    State::AwaitingStart(_) | State::AwaitingRemoval(_) => None,
+                };
+                note(world, went_on);
+            }
+        }
+    }
+
+    /// Opens a receiver: the shipped recovery, on a disk of which an operation may fail.
+    pub fn open(&self, world: &mut World<D>, failing: Option<(u8, Damage)>) {
+        let orphans = orphans(&world.disk);
+        let recovered = match failing {
+            None => crate::bugs::recover(self.bug, &mut world.disk),
+            Some((after, damage)) => {
+                world.failures_left -= 1;
+                let (kind, then) = (FailureKind::Other, Then::Works);
+                let disk = &mut world.disk;
+                let mut disk = Failing {
+                    disk,
+                    after,
+                    damage,
+                    then,
+                    kind,
+                };
+                crate::bugs::recover(self.bug, &mut disk)
+            }
+        };
+        let Ok(left) = recovered else {
+            // A listing or a directory sync that failed is a reason to refuse; a removal is none.
+            let removal_failed = failing.is_none_or(|(after, _)| (1..=orphans).contains(&after));
+            note(world, removal_failed.then_some(Breach::OpeningStopped));
+            return;
+        };
+        if usize::from(orphans) > left.len() {
+            self.witnesses.reach(Witness::OrphanSwept);
+        }
+        world.is_open = true;
+        for orphan in left {
+            let database = &mut world.databases[usize::from(orphan.found.database.number())];
+            database.state = State::with_removal_owed();
+            self.witnesses.reach(Witness::OrphanOwed);
+        }
+        let mut breaches = [None; 2];
+        let disk = &world.disk;
+        let mut all = (0u8..).zip(&world.databases);
+        if all.any(|(number, database)| {
+            disk.files(number).partial.is_some() && database.state != State::with_removal_owed()
+        }) {
+            breaches[0] = Some(Breach::OrphanLeft);
+        }
+        let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
+        if !(disk.receive_is_durable && disk.data_is_durable && disk.databases.iter().all(is_durable)) {
+            breaches[1] = Some(Breach::OpenedNotDurable);
+        }
+        breaches.into_iter().for_each(|breach| note(world, breach));
+    }
+
+    /// The disk after that many operations of an opening.
+    fn opening_cut_short(&self, disk: &Disk, after: u8) -> Disk {
+        let mut disk = disk.clone();
+        let mut failing = Failing {
+            disk: &mut disk,
+            after,
+            damage: Damage::Nothing,
+            then: Then::Stops,
+            kind: FailureKind::Other,
+        };
+        // Cut off: whatever it returns, nobody is there to be told.
+        let _cut = crate::bugs::recover(self.bug, &mut failing);
+        disk
+    }
+
+    /// Reads what crashes leave of a disk.
+    fn after_crash<R>(&self, disk: &Disk, read: impl FnOnce(&[Disk]) -> R) -> R {
+        let mut cached = self.after_crash.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((known, left)) if known == disk => read(left),
+            Some(_) | None => {
+                let left = disk.after_crash();
+                let answer = read(&left);
+                *cached = Some((disk.clone(), left));
+                answer
+            }
+        }
+    }
+
+    /// The number of states that crashes leave of a disk.
+    fn crashes(&self, disk: &Disk) -> u16 {
+        self.after_crash(disk, |left| u16::try_from(left.len()).unwrap_or(u16::MAX))
+    }
+
+    /// The process's memory goes; the disk is what the crash left.
+    fn crash(&self, world: &mut World<D>, disk: &Disk, left: u16) {
+        let chosen = self.after_crash(disk, |disks| disks.get(usize::from(left)).cloned());
+        if let Some(disk) = chosen {
+            self.witnesses.note_crash(world, &disk, left);
+            world.disk = disk;
+        }
+        world.crashes_left -= 1;
+        world.is_open = false;
+        for database in &mut world.databases {
+            *database = Database {
+                acknowledged: database.acknowledged,
+                begun: database.begun,
+                ..Database::default()
+            };
+        }
+    }
+
+    fn number_of(&self, identity: &Identity<u8>) -> Option<u8> {
+        let mut numbered = (0u8..).zip(&self.system.snapshots);
+        numbered
+            .find(|(_, snapshot)| snapshot.identity == *identity)
+            .map(|(number, _)| number)
+    }
+
+    /// Hands on reports and the reply that stand at the front of the effects.
+    fn tell(&self, world: &mut World<D>, number: u8) -> Option<Reply<u8>> {
+        loop {
+            let database = &mut world.databases[usize::from(number)];
+            match database.effects.first()? {
+                Effect::Create
+                | Effect::Write { .. }
+                | Effect::Sync
+                | Effect::Publish(_)
+                | Effect::SyncDirectory
+                | Effect::Remove => return None,
+                Effect::Report(_) => {
+                    self.witnesses.reach(Witness::ProgressReported);
+                    database.effects.remove(0);
+                }
+                Effect::Reply(reply) => {
+                    let reply = reply.clone();
+                    database.effects.remove(0);
+                    let breach = self.judge_reply(world, number, &reply);
+                    note(world, breach);
+                    return Some(reply);
+                }
+            }
+        }
+    }
+
+    /// Whether an answer is true at the moment it is given.
+    fn judge_reply(&self, world: &mut World<D>, number: u8, reply: &Reply<u8>) -> Option<Breach> {
+        self.witnesses.note_reply(reply);
+        let files = world.disk.files(number);
+        let database = &mut world.databases[usize::from(number)];
+        match reply {
+            Reply::Pending { bytes_done } => {
+                let held = files.partial.as_ref().map(|file| file.bytes.len() as u64);
+                (held != Some(*bytes_done)).then_some(Breach::PendingNotTrue)
+            }
+            Reply::Committed { snapshot_lsn } => {
+                let published = files.snapshot().and_then(|file| file.published_as);
+                let is_durable = files.snapshot_is_durable();
+                let lsn = published.map(|snapshot| self.snapshot(snapshot).identity.snapshot_lsn);
+                database.acknowledged = published;
+                database.begun = Snapshots::default();
+                if !is_durable {
+                    Some(Breach::CommittedNotDurable)
+                } else if lsn != Some(*snapshot_lsn) {
+                    Some(Breach::CommittedNotPublished)
+                } else {
+                    None
+                }
+            }
+            Reply::Aborted => files.partial.is_some().then_some(Breach::AbortedNotRemoved),
+            Reply::Rejected { .. } | Reply::Failed { .. } | Reply::NothingRan => None,
+            Reply::OutOfTurn => Some(Breach::OutOfTurn),
+        }
+    }
+}
+
+fn note<D>(world: &mut World<D>, breach: Option<Breach>) {
+    if let Some(breach) = breach {
+        world.breaches.note(breach);
+    }
+}
+
+fn repeats(last: &FinalChunk<u8>, chunk: &Chunk<u8, Payload>) -> bool {
+    let arrived = FinalChunk {
+        identity: chunk.identity.clone(),
+        offset: chunk.offset,
+        length: chunk.data.len() as u64,
+    };
+    chunk.done && arrived == *last
+}
+
+/// Takes the first effect off and performs it.
+fn perform_on<D: Digest, S: Storage<u8, Partial = Handle>>(
+    storage: &mut S,
+    number: u8,
+    database: &mut Database<D>,
+) -> Result<(), (Operation, StorageError)> {
+    let effect = database.effects.remove(0);
+    let id = DatabaseId::<u8>::numbered(number);
+    match perform(effect, storage, &id, &mut database.partial)? {
+        Performed::Stored | Performed::Report(_) | Performed::Reply(_) => Ok(()),
+    }
+}
+
+fn orphans(disk: &Disk) -> u8 {
+    disk.databases
+        .iter()
+        .map(|files| u8::from(files.partial.is_some()))
+        .sum()
+}
+
+impl<D: Digest> Exploration<D> {
+    fn openings(&self, world: &World<D>, actions: &mut Vec<Action>) {
+        actions.push(Action::Open);
+        // A listing, at most two removals, three syncs of directories.
+        let operations = 4 + orphans(&world.disk);
+        for after in 0..operations {
+            if world.failures_left > 0 {
+                let damages = [Damage::Nothing, Damage::Done];
+                actions.extend(damages.map(|damage| Action::OpenFailing { after, damage }));
+            }
+            if world.crashes_left > 0 {
+                let left = self.crashes(&self.opening_cut_short(&world.disk, after));
+                actions.extend((0..left).map(|left| Action::CrashOpening { after, left }));
+            }
+        }
+    }
+}
+
+impl<D: Digest> Model for Exploration<D> {
+    type State = World<D>;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World<D>> {
+        vec![World {
+            sent: [0; SNAPSHOTS_MAX],
+            databases: [Database::default(), Database::default()],
+            disk: Disk::new(self.system.persistence),
+            is_open: false,
+            crashes_left: self.system.crashes_max,
+            failures_left: self.system.failures_max,
+            breaches: Breaches::default(),
+        }]
+    }
+
+    fn actions(&self, world: &World<D>, actions: &mut Vec<Action>) {
+        if !world.breaches.is_empty() {
+            return;
+        }
+        for (number, snapshot) in (0u8..).zip(&self.system.snapshots) {
+            let sent = world.sent[usize::from(number)];
+            if usize::from(sent) < snapshot.chunks.len() {
+                actions.push(Action::Send { snapshot: number });
+            }
+            let database = snapshot.identity.database.number();
+            if world.is_open && world.databases[usize::from(database)].is_at_rest() {
+                let wears = |chunk: u8| wears(self.system.corruption, &snapshot.chunks[usize::from(chunk)]);
+                let arrivals = (0..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
+                actions.extend(arrivals.map(|(chunk, wear)| Action::Deliver {
+                    snapshot: number,
+                    chunk,
+                    wear,
+                }));
+            }
+        }
+        if !world.is_open {
+            self.openings(world, actions);
+            return;
+        }
+        if world.crashes_left > 0 {
+            let left = self.crashes(&world.disk);
+            actions.extend((0..left).map(|left| Action::Crash { left }));
+        }
+        for id in self.system.databases() {
+            let database = id.number();
+            let known = &world.databases[usize::from(database)];
+            if known.is_at_rest() {
+                actions.push(Action::Abort { database });
+                actions.push(Action::Expire { database });
+                continue;
+            }
+            actions.push(Action::Perform { database });
+            if world.failures_left > 0 {
+                let other = FailureKind::Other;
+                actions.extend([Damage::Nothing, Damage::Done].map(|damage| Action::Fail {
+                    database,
+                    damage,
+                    kind: other,
+                }));
+            }
+        }
+    }
+
+    fn next_state(&self, last: &World<D>, action: Action) -> Option<World<D>> {
+        let mut world = last.clone();
+        match action {
+            Action::Send { snapshot } => world.sent[usize::from(snapshot)] += 1,
+            Action::Deliver { snapshot, chunk, wear } => {
+                self.deliver(&mut world, snapshot, chunk, wear);
+            }
+            Action::Abort { database } => {
+                self.witnesses.note_abort(last, database);
+                self.take(&mut world, database, Event::AbortRequested);
+            }
+            Action::Expire { database } => {
+                self.take(&mut world, database, Event::IdleExpired);
+            }
+            Action::Perform { database } => self.perform_next(&mut world, database, None),
+            Action::Open => self.open(&mut world, None),
+            Action::OpenFailing { after, damage } => self.open(&mut world, Some((after, damage))),
+            Action::Crash { left } => self.crash(&mut world, &last.disk, left),
+            Action::CrashOpening { after, left } => {
+                let disk = self.opening_cut_short(&last.disk, after);
+                self.crash(&mut world, &disk, left);
+            }
+            Action::Fail { database, damage, kind } => self.perform_next(&mut world, database, Some((damage, kind))),
+        }
+        let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
+        let mut files = last.disk.databases.iter().zip(&world.disk.databases);
+        if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
+            world.breaches.note(Breach::SnapshotVanished);
+        }
+        Some(world)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::properties()
+    }
+}
+
+fn wears(corruption: Corruption, chunk: &Chunk<u8, Payload>) -> &'static [Wear] {
+    match corruption {
+        Corruption::Possible if !chunk.data.is_empty() => &[Wear::Intact, Wear::Flipped, Wear::Cut],
+        Corruption::Possible | Corruption::Never => &[Wear::Intact],
+    }
+}
