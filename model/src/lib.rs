@@ -14,7 +14,7 @@
 //! | `bugs` | seeded bugs that the properties must catch |
 //! | `clauses` | what is promised, where it is kept, what checks it |
 //! | `check` | runs the checker over one system |
-//! | `report` | tables, progress and counterexamples for people |
+//! | `report`, `report_files` | results for people; for programs and CI summaries |
 //! | `traceability` | from a clause to what checks it |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
 
@@ -28,6 +28,7 @@ pub mod harness;
 
 pub mod properties;
 pub mod report;
+pub mod report_files;
 
 pub mod system;
 pub mod traceability;

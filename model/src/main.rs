@@ -1,12 +1,14 @@
 //! The gate: checks every system of the model, shows what it found, and says so with its exit
 //! code.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +18,7 @@ use snapshot_receiver_model::check::{Outcome, Running, check};
 use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::report;
+use snapshot_receiver_model::report_files::Run;
 use snapshot_receiver_model::system::{System, systems};
 use snapshot_receiver_model::traceability;
 
@@ -46,7 +49,7 @@ enum Command {
     /// Explore every reachable state of each system (the default).
     Check(Options),
     /// Seed each bug in turn: the rule of the clause that it breaks must catch it.
-    Bugs,
+    Bugs(Files),
     /// Every clause, with the rules, tests and seeded bugs behind it.
     Spec {
         /// The prose and the table of SPEC.md, between their marks.
@@ -68,6 +71,32 @@ struct Options {
     /// Seed this bug, to see its counterexample.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Files {
+    /// Write the results as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a summary in Markdown to this file.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+impl Files {
+    fn write(&self, run: &Run<'_, Crc32c>) -> io::Result<()> {
+        let write = |path: &Option<PathBuf>, text: String| match path {
+            None => Ok(()),
+            Some(path) => {
+                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+                fs::write(path, text).map_err(named)
+            }
+        };
+        write(&self.json, run.json())?;
+        write(&self.markdown, run.markdown())
+    }
 }
 
 fn default_threads() -> usize {
@@ -79,13 +108,13 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         None => run_check(&arguments.options),
         Some(Command::Check(options)) => run_check(&options),
-        Some(Command::Bugs) => run_bugs(),
+        Some(Command::Bugs(files)) => run_bugs(&files),
         Some(Command::Spec { markdown }) => spec(markdown),
         Some(Command::List) => list(),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),
-        // A closed pipe, for one: nobody reads the verdict, so it is none.
+        // A closed pipe, or a report that cannot be written: nobody reads the verdict, so it is none.
         Err(error) => {
             eprintln!("gate: cannot write: {error}");
             ExitCode::from(COULD_NOT_CHECK)
@@ -113,11 +142,20 @@ fn run_check(options: &Options) -> io::Result<u8> {
     if selected.is_empty() {
         return Ok(NOTHING_RAN);
     }
+    let started = Instant::now();
     let Some(outcomes) = explore(&selected, bug, options.threads.max(1)) else {
         eprintln!("gate: the checker itself panicked");
         return Ok(COULD_NOT_CHECK);
     };
-    tell(&outcomes, bug)
+    let seconds = started.elapsed().as_secs_f64();
+    let (outcomes, bugs) = (outcomes.as_slice(), [].as_slice());
+    let run = Run {
+        outcomes,
+        bugs,
+        seconds,
+    };
+    options.files.write(&run)?;
+    tell(outcomes, bug)
 }
 
 fn usage(message: &str) -> io::Result<u8> {
@@ -200,18 +238,25 @@ fn tell(outcomes: &[Outcome<Crc32c>], bug: Option<Bug>) -> io::Result<u8> {
     Ok(FAILED)
 }
 
-fn run_bugs() -> io::Result<u8> {
+fn run_bugs(files: &Files) -> io::Result<u8> {
+    let started = Instant::now();
+    let verdicts = verdicts();
+    let run = Run {
+        outcomes: &[],
+        bugs: &verdicts,
+        seconds: started.elapsed().as_secs_f64(),
+    };
+    files.write(&run)?;
     let mut out = io::stdout().lock();
-    let mut survived = 0;
     writeln!(
         out,
-        "{:<22} {:<11} {:<9} {:>5}  caught by",
+        "{:<28} {:<11} {:<9} {:>5}  caught by",
         "bug", "breaks", "system", "steps"
     )?;
-    for verdict in verdicts() {
-        writeln!(out, "{}", report::bug(&verdict))?;
-        survived += usize::from(!verdict.is_caught());
+    for verdict in &verdicts {
+        writeln!(out, "{}", report::bug(verdict))?;
     }
+    let survived = verdicts.iter().filter(|verdict| !verdict.is_caught()).count();
     if survived > 0 {
         writeln!(
             out,

@@ -42,7 +42,9 @@ pub fn table<D: Digest>(outcomes: &[Outcome<D>]) -> String {
     text
 }
 
-fn verdict<D: Digest>(outcome: &Outcome<D>) -> String {
+/// One system's verdict in words.
+#[must_use]
+pub fn verdict<D: Digest>(outcome: &Outcome<D>) -> String {
     if !outcome.violated.is_empty() {
         return format!("VIOLATED {}", outcome.violated.join("; "));
     }
@@ -60,12 +62,12 @@ fn verdict<D: Digest>(outcome: &Outcome<D>) -> String {
 pub fn bug(verdict: &Verdict) -> String {
     let Verdict { bug, clause, caught } = verdict;
     match caught {
-        None => format!("{bug:<22} {clause:<11} SURVIVED"),
+        None => format!("{bug:<28} {clause:<11} SURVIVED"),
         Some(caught) => {
             let unrelated = if verdict.is_caught() { "" } else { "UNRELATED: " };
             let rules = caught.rules.join("; ");
             format!(
-                "{bug:<22} {clause:<11} {:<9} {:>5}  {unrelated}{rules}",
+                "{bug:<28} {clause:<11} {:<9} {:>5}  {unrelated}{rules}",
                 caught.system, caught.steps
             )
         }

@@ -124,3 +124,39 @@ fn the_gate_lists_every_clause() {
     assert_eq!(output.status.code(), Some(0));
     assert!(said(&output).contains("51 clauses; 0 unchecked"), "{}", said(&output));
 }
+
+#[test]
+fn the_reports_say_what_the_terminal_says() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (json, markdown) = (dir.path().join("gate.json"), dir.path().join("gate.md"));
+    let files = [
+        "--json",
+        &json.to_string_lossy(),
+        "--markdown",
+        &markdown.to_string_lossy(),
+    ];
+    let run = |arguments: &[&str]| {
+        let code = gate(&[arguments, files.as_slice()].concat()).status.code();
+        let report = std::fs::read_to_string(&json).expect("the report");
+        let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
+        (code, report, std::fs::read_to_string(&markdown).expect("the summary"))
+    };
+    let (code, report, summary) = run(&["--system", "empty"]);
+    assert_eq!((code, &report["verdict"]), (Some(0), &"pass".into()));
+    assert_eq!(report["systems"][0]["unique_states"], system("empty").pinned_states);
+    assert_eq!(report["clauses"].as_array().map(Vec::len), Some(51));
+    assert!(summary.contains("| empty |"), "{summary}");
+
+    let (code, report, summary) = run(&["--system", "empty", "--bug", "SyncSkipped"]);
+    assert_eq!((code, &report["verdict"]), (Some(100), &"fail".into()));
+    let properties = report["systems"][0]["properties"].as_array().expect("properties");
+    let violated = properties.iter().filter(|property| property["verdict"] == "violated");
+    assert!(violated.count() > 0 && summary.contains("VIOLATED SR-"), "{summary}");
+
+    let nowhere = gate(&["--system", "empty", "--json", "/nonexistent/gate.json"]);
+    assert_eq!(
+        nowhere.status.code(),
+        Some(101),
+        "a report that cannot be written is no pass"
+    );
+}

@@ -73,9 +73,12 @@ impl FileSystem {
 
         create_directory(&data, RECEIVE_DIRECTORY.as_ref()).map_err(|error| refused(&receive_path, error))?;
         let receive = open_receive_directory(&data).map_err(|error| refused(&receive_path, error))?;
-        // Tell a read-only directory now, not at the first chunk.
-        accessat(&receive, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
-            .map_err(|error| refused(&receive_path, error))?;
+        // Tell a read-only directory now, not at the first chunk. Where the system cannot say it for
+        // the effective user, the first create will.
+        match accessat(&receive, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) | Err(Errno::NOSYS) => {}
+            Err(error) => return Err(refused(&receive_path, error)),
+        }
 
         match flock(&receive, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
