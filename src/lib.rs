@@ -3,7 +3,7 @@
 //! atomically and durably.
 //!
 //! One pure function decides everything; a thin executor does what it says; the model checker,
-//! the property tests and the fuzzer run that same function.
+//! the property tests and the harness run that same function.
 //!
 //! ```text
 //!             envelope / abort / effect failed
@@ -19,7 +19,7 @@
 //!
 //! | module | feature | what it is |
 //! |---|---|---|
-//! | [`protocol`] | | the transition function, its states, events, effects; `no_std` with `alloc` |
+//! | [`protocol`] | | the transition function, its states, events, effects; `no_std` with `alloc` (the checksum it depends on, `crc32c`, links std) |
 #![cfg_attr(
     feature = "std",
     doc = "| [`executor`] | `std` | real files, the thread-safe [`Receiver`] |"

@@ -655,7 +655,7 @@ fn a_failed_removal_is_told_beside_the_first_cause_and_stays_owed() {
         .handle_chunk(source.rest(3))
         .expect_err("write and removal fail");
     let told = error.to_string();
-    assert!(told.starts_with("write failed: storage full"), "{told}");
+    assert!(told.starts_with("write failed: no space is left"), "{told}");
     assert!(told.contains("the partial could not be removed"), "{told}");
     assert_eq!(names(dir.path()), ["db_01.partial"]);
 

@@ -420,7 +420,7 @@ pub const CLAUSES: &[Clause] = &[
     ),
     must(
         "SR-CON-005",
-        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded. Past the bound on transfers a start is refused; only queues make a caller wait. A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
+        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded: the receiver itself queues and buffers no chunk, a waiting call holds its own. Past the bound on transfers a start is refused; only queues make a caller wait. A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
         &[
             "src/executor/registry.rs::take_place",
             "src/executor/registry.rs::forget_commits",

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use snapshot_receiver::protocol::Crc32c;
-use snapshot_receiver_model::bugs::{Bug, verdicts};
+use snapshot_receiver_model::bugs::{Bug, claims, verdicts};
 use snapshot_receiver_model::check::{Outcome, Running, check};
 use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::rules;
@@ -56,7 +56,7 @@ enum Command {
         #[arg(long)]
         markdown: bool,
     },
-    /// List the systems and the rules.
+    /// List the systems, the rules and the seeded bugs.
     List,
 }
 
@@ -135,7 +135,7 @@ fn run_check(options: &Options) -> io::Result<u8> {
     let bug = match options.bug.as_deref().map(|name| (name, Bug::named(name))) {
         None => None,
         Some((_, Some(bug))) => Some(bug),
-        Some((name, None)) => return usage(&format!("no bug {name:?}; `gate bugs` lists them")),
+        Some((name, None)) => return usage(&format!("no bug {name:?}; `gate list` lists them")),
     };
     let wanted = |system: &System| options.system.is_empty() || options.system.iter().any(|name| system.name == name);
     let selected: Vec<System> = all.into_iter().filter(wanted).collect();
@@ -296,6 +296,9 @@ fn list() -> io::Result<u8> {
     }
     for rule in rules::<Crc32c>() {
         writeln!(out, "rule   {}", rule.name)?;
+    }
+    for (bug, clause) in claims() {
+        writeln!(out, "bug    {bug} (breaks {clause})")?;
     }
     Ok(PASS)
 }

@@ -196,7 +196,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The failed operation as the conformance protocol names it: `lock` or `open`.
+    /// The failed operation's name: `lock` or `open`.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         match self {

@@ -71,6 +71,13 @@ impl Options {
         self
     }
 
+    /// Bytes that arrive between two progress reports, at least.
+    #[must_use]
+    pub fn report_bytes(mut self, bytes: u64) -> Self {
+        self.limits.report_bytes = bytes;
+        self
+    }
+
     /// See [`Options::transfers_max`].
     #[must_use]
     pub fn transfers_max(mut self, transfers: usize) -> Self {

@@ -107,10 +107,11 @@ pub struct StorageError {
 
 fn said(kind: FailureKind, source: Option<&io::Error>) -> String {
     match (kind, source) {
+        (FailureKind::Full, None) => "no space is left, or no quota".to_owned(),
         (kind, None) => kind.to_string(),
         // The operating system's words say all there is to say.
-        (FailureKind::Other, Some(error)) => error.to_string(),
-        (FailureKind::Full | FailureKind::DirectoryInTheWay, Some(error)) => format!("{kind}: {error}"),
+        (FailureKind::Other | FailureKind::Full, Some(error)) => error.to_string(),
+        (FailureKind::DirectoryInTheWay, Some(error)) => format!("{kind}: {error}"),
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Failure {
     pub kind: FailureKind,
 }
 
-/// The operations that can fail, named as on the wire of the conformance protocol.
+/// The operations that can fail, by the names that messages and traces use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
     /// Unlinking what stands under the partial's name and creating a new file.
@@ -81,7 +81,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The operation's name in messages and on the wire.
+    /// The operation's name in messages and traces.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -106,7 +106,7 @@ impl core::fmt::Display for Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum FailureKind {
     /// No space or no quota: free some, then start again (SR-ERR-001).
-    #[error("storage full")]
+    #[error("full")]
     Full,
     /// A directory stands under the file's name: nothing of ours is there, and somebody has to
     /// move it away (SR-SEC-002).

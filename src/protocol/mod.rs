@@ -1,7 +1,7 @@
 //! The protocol: a pure transition function, `step(limits, state, event) -> (state, effects)`.
 //!
-//! Guarantees: no I/O, clock, thread, path, random number or log; builds as `no_std` with
-//! `alloc`. Refuses to know: the executor, the async face, the model.
+//! Guarantees: no I/O, clock, thread, path, random number or log; its own code is `no_std`
+//! with `alloc` (the checksum's crate, `crc32c`, links std). Refuses to know: the executor, the async face, the model.
 //!
 //! | file | what it holds |
 //! |---|---|

@@ -85,7 +85,7 @@ pub enum Rejection<T = Text> {
 }
 
 impl<T> Rejection<T> {
-    /// The reason's name on the wire of the conformance protocol.
+    /// The reason's name in messages and traces.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -4,14 +4,14 @@
 //! keep their order and hold no thread while they wait; a dropped future does not interrupt what
 //! has begun (SR-CON-002). Refuses to know: what is decided and how it is stored.
 
-mod watch;
+mod watches;
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tokio::sync::{Mutex, Semaphore, watch::Receiver as Watch};
+use ::tokio::sync::{Mutex, Semaphore, watch};
 use ::tokio::task::{JoinError, spawn_blocking};
 
 use crate::executor::{
@@ -20,7 +20,7 @@ use crate::executor::{
 };
 use crate::protocol::{DatabaseId, Envelope, OlderStart, Operation, Progress, Rejection, State};
 
-use watch::Watches;
+use watches::Watches;
 
 /// A database's turn: fair, so that calls keep their order, and waited for without a thread.
 type Turn = Arc<Mutex<()>>;
@@ -198,12 +198,13 @@ where
         expiring.await.map_err(lost)
     }
 
-    /// A value that holds the database's last report since somebody watches it; `None` until the
-    /// next.
+    /// A value that holds the last report since the first watcher subscribed; `None` until there is
+    /// one, also where a transfer runs already. An abort is no report and leaves the value as it is;
+    /// a close ends the watching (`changed` returns an error).
     ///
     /// # Errors
     /// [`Rejection::InvalidDatabaseId`].
-    pub fn progress(&self, database_id: &str) -> Result<Watch<Option<Progress>>, Rejection> {
+    pub fn progress(&self, database_id: &str) -> Result<watch::Receiver<Option<Progress>>, Rejection> {
         let database = DatabaseId::new(database_id).map_err(Rejection::InvalidDatabaseId)?;
         Ok(self.inner.watches.subscribe(database))
     }
@@ -232,7 +233,9 @@ where
         let inner = Arc::clone(&self.inner);
         let closing = spawn_blocking(move || inner.receiver.close());
         // Where the runtime shuts down, it is done here: blocking, but done.
-        closing.await.unwrap_or_else(|_lost| self.inner.receiver.close())
+        let closed = closing.await.unwrap_or_else(|_lost| self.inner.receiver.close());
+        self.inner.watches.end();
+        closed
     }
 
     /// Waits for the database's turn, then for a worker, then does the work in one hop.

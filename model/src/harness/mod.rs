@@ -80,7 +80,7 @@ impl Sent {
     }
 }
 
-/// An answer, as plain values; reasons are named as on the conformance protocol's wire.
+/// An answer, as plain values; reasons by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Bytes done.

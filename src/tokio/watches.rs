@@ -37,6 +37,11 @@ impl Watches {
         value.subscribe()
     }
 
+    /// Nothing more will be reported: watchers are told so.
+    pub(super) fn end(&self) {
+        self.values().clear();
+    }
+
     fn update(&self, database: &DatabaseId, progress: Progress) {
         if let Some(value) = self.values().get(database) {
             value.send_replace(Some(progress));
