@@ -37,7 +37,7 @@ fn a_transfer_commits_and_its_progress_can_be_watched() {
         let mut options = Options::default();
         options.limits.report_bytes = 2;
         let receiver = SnapshotReceiver::open(dir.path(), options).await.expect("opens");
-        let watched = receiver.progress("db").expect("a valid id");
+        let mut watched = receiver.progress("db").expect("a valid id");
         assert_eq!(*watched.borrow(), None);
         assert!(receiver.progress("../db").is_err());
         let source = Source::new("db", 42, "abcdef");
@@ -61,7 +61,9 @@ fn a_transfer_commits_and_its_progress_can_be_watched() {
                 snapshot_path
             }
         );
-        assert_eq!(*watched.borrow(), Some(Progress::Following));
+        assert_eq!(*watched.borrow_and_update(), Some(Progress::Following));
+        receiver.close().await.expect("closed");
+        assert!(watched.changed().await.is_err(), "a close ends the watching");
     });
 }
 
