@@ -20,7 +20,7 @@ use snapshot_receiver::executor::{FileSystem, FoundKind, Storage};
 use snapshot_receiver::protocol::{FailureKind, Operation};
 use snapshot_receiver::{DatabaseId, OpenError, Options, Progress, ReceiveError, Receiver, Rejection};
 use snapshot_receiver_model::harness::memory::{Call, Fault, Faults, Hook, Hooked};
-use support::{Source, gate, names, open, partial, pending, rejection, snapshot};
+use support::{Arrival, Source, gate, names, open, partial, pending, rejection, snapshot};
 use tempfile::tempdir;
 
 fn fifo(path: &Path) {
@@ -491,7 +491,7 @@ fn gated(
     options: Options,
 ) -> (
     Receiver<impl Storage<Partial: Send> + Clone + Send + use<>>,
-    mpsc::Receiver<()>,
+    Arrival,
     mpsc::Sender<()>,
 ) {
     let (hook, arrival, open_gate) = gate(waits);

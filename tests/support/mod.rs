@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Receiver, Rejection};
 use snapshot_receiver_model::harness::memory::{Call, Fault};
@@ -109,13 +110,23 @@ pub(crate) fn pending(bytes_done: u64) -> ChunkOutcome {
     ChunkOutcome::Pending { bytes_done }
 }
 
+/// Says that a call has come to a gate.
+pub(crate) struct Arrival(mpsc::Receiver<()>);
+
+impl Arrival {
+    /// Waits for it; fails, rather than hanging, where it never comes.
+    pub(crate) fn recv(&self) -> Result<(), mpsc::RecvTimeoutError> {
+        self.0.recv_timeout(Duration::from_secs(60))
+    }
+}
+
 /// A hook at which one kind of call waits, after saying that it has come; what says so; what lets
 /// one go on.
 pub(crate) fn gate(
     waits: fn(&Call<'_>) -> bool,
 ) -> (
     impl Fn(Call<'_>) -> Option<Fault> + Clone + Send + Sync,
-    mpsc::Receiver<()>,
+    Arrival,
     mpsc::Sender<()>,
 ) {
     let (open_gate, gate) = mpsc::channel();
@@ -129,5 +140,5 @@ pub(crate) fn gate(
         }
         None
     };
-    (hook, arrival, open_gate)
+    (hook, Arrival(arrival), open_gate)
 }
