@@ -29,7 +29,7 @@ fn receive_into(data_dir: &Path) {
 /// traced.
 fn trace(data_dir: &Path, to: &Path) -> Option<Vec<String>> {
     let this_test = std::env::current_exe().expect("this test's program");
-    let calls = "trace=openat,fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlinkat,flock";
+    let calls = "trace=mkdirat,openat,fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlinkat,flock";
     let status = Command::new("strace")
         .args(["-f", "-qq", "-y", "-e", calls, "-o"])
         .arg(to)
@@ -76,7 +76,9 @@ fn a_commit_is_synced_renamed_and_synced_again_in_the_kernel() {
         &format!("<{}>", dir.path().display()),
     );
     let mut at = 0;
-    let expected: [&[&str]; 10] = [
+    let expected: [&[&str]; 12] = [
+        &["mkdirat(", "0700", "= 0"],
+        &["mkdirat(", data, "recv_snapshots", "0700", "= 0"],
         &["flock(", receive, "LOCK_EX|LOCK_NB", "= 0"],
         &["fsync(", receive, "= 0"],
         &["fsync(", data, "= 0"],
