@@ -393,10 +393,6 @@ impl<S: Storage + Clone, A> Lease<S, A> {
         let mut call = self.begin_call()?;
         let answer = {
             let mut held = lock(&self.slot.held);
-            // Whoever waited for the lock while the receiver was closed came too late.
-            if self.shared.registry.is_closed() {
-                return Err(ReceiveError::Closed);
-            }
             // A payload's own code may panic when it is looked at (SR-CON-003).
             match caught(|| event(self, &held.transfer.state)) {
                 Ok(event) => self.drive(&mut call, &mut held, event),

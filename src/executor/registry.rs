@@ -215,11 +215,6 @@ impl<S, V> Registry<S, V> {
         lock(&self.inner).entries.insert(database, entry);
     }
 
-    /// Whether the closing has begun.
-    pub(super) fn is_closed(&self) -> bool {
-        lock(&self.inner).closed
-    }
-
     /// Lets nobody in any more, waits for the calls that are in, and returns the storage with
     /// every slot, once. The caller gives the storage up and then says so by
     /// [`end_call`](Self::end_call); until then another closing waits.
