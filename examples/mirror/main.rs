@@ -2,7 +2,7 @@
 //! publishes it.
 //!
 //! ```text
-//! cargo run --release --example mirror --features serde -- FILE DATA_DIR
+//! cargo run --release --example mirror -- FILE DATA_DIR
 //! ```
 //!
 //! What a broken link, a flipped bit and a restart of the receiver do:

@@ -420,7 +420,7 @@ pub const CLAUSES: &[Clause] = &[
     ),
     must(
         "SR-CON-005",
-        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded: the receiver itself queues and buffers no chunk, a waiting call holds its own. Past the bound on transfers a start is refused; only queues make a caller wait. A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
+        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded: the receiver itself queues and buffers no chunk, a waiting call holds its own. Past the bound on transfers a start is refused; only queues make a caller wait. (Where all places are taken and one of those transfers is just beginning, a start waits for that one call before it is judged: see Decisions.) A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
         &[
             "src/executor/registry.rs::take_place",
             "src/executor/registry.rs::forget_commits",
@@ -489,7 +489,7 @@ pub const CLAUSES: &[Clause] = &[
     ),
     must(
         "SR-PRG-001",
-        "`Bootstrapping` is reported after each chunk with which at least 1 MiB has arrived since the attempt's last report, or its start; the count then begins at 0. At most one a chunk; within an attempt the bytes done strictly increase and never pass the total. The final chunk has none: `Following` says more.",
+        "`Bootstrapping` is reported after each chunk with which at least 1 MiB has arrived since the attempt's last report, or its start; the count then begins at 0. At most one a chunk; within an attempt the bytes done strictly increase and never pass the total. The final chunk has none: `Following` says more. (Past 1,024 reports that wait for a slow callback, a newer one takes the place of the one before.)",
         &["src/protocol/step.rs::pending"],
         &[
             "tests/behaviour.rs::progress_is_reported_at_every_mebibyte_and_never_runs_backwards",
