@@ -106,6 +106,9 @@ pub struct File {
     pub durability: Durability,
     /// The number of the snapshot that it was published as: noted by the world, read by rules.
     pub published_as: Option<u8>,
+    /// Whether the attempt that made it has ended, or nobody knows who made it: noted by the world
+    /// while a start is handled, read by rules.
+    pub is_left_over: bool,
 }
 
 /// What a crash leaves of a file's bytes.
@@ -254,6 +257,7 @@ fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
         bytes: bytes.iter().copied().collect(),
         durability: Durability::Synced,
         published_as,
+        is_left_over: false,
     }
 }
 

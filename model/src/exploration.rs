@@ -16,9 +16,11 @@ use snapshot_receiver::protocol::{
 };
 use stateright::{Model, Property};
 
-use crate::bugs::Bug;
+use crate::bugs::{Bug, Bugs};
 use crate::disk::{Damage, Disk, Failing, Files, Handle, Then};
-use crate::properties::{self, Healed, Witness, Witnesses};
+use crate::healing::Healed;
+use crate::properties;
+use crate::witnesses::{Witness, Witnesses};
 use crate::system::{Corruption, LIMITS, Payload, SNAPSHOTS_MAX, Snapshot, System};
 
 use crate::world::{Action, Breach, Breaches, Database, Snapshots, Wear, World};
@@ -28,8 +30,10 @@ use crate::world::{Action, Breach, Breaches, Database, Snapshots, Wear, World};
 pub struct Exploration<D = Crc32c> {
     /// The bounds.
     pub system: System,
-    /// A bug seeded between the receiver and the world.
-    pub bug: Option<Bug>,
+    /// The bugs seeded between the receiver and the world.
+    pub bugs: Bugs,
+    /// What the checker is made blind to, to show that this is noticed.
+    pub blindness: Blindness,
     /// What was reached.
     pub witnesses: Witnesses,
     /// What was healed already.
@@ -44,15 +48,22 @@ impl<D: Digest> Exploration<D> {
     /// An exploration of the receiver as it is.
     #[must_use]
     pub fn of(system: System) -> Self {
-        Self::with_bug(system, None)
+        Self::with(system, Bugs::none(), Blindness::default())
     }
 
-    /// An exploration with a seeded bug.
+    /// An exploration with seeded bugs.
     #[must_use]
-    pub fn with_bug(system: System, bug: Option<Bug>) -> Self {
+    pub fn with_bugs(system: System, bugs: Bugs) -> Self {
+        Self::with(system, bugs, Blindness::default())
+    }
+
+    /// An exploration with seeded bugs by a checker that does not see everything.
+    #[must_use]
+    pub fn with(system: System, bugs: Bugs, blindness: Blindness) -> Self {
         Self {
             system,
-            bug,
+            bugs,
+            blindness,
             witnesses: Witnesses::default(),
             healed: Healed::default(),
             after_crash: Mutex::default(),
@@ -74,6 +85,9 @@ impl<D: Digest> Exploration<D> {
             Wear::Intact => {}
             Wear::Flipped => chunk.data[0] ^= 1,
             Wear::Cut => drop(chunk.data.pop()),
+            Wear::Longer => chunk.data.push(b'+'),
+            Wear::HugeTotal => chunk.identity.total_bytes = u64::MAX,
+            Wear::FarOffset => chunk.offset = u64::MAX,
         }
         chunk
     }
@@ -106,50 +120,6 @@ impl<D: Digest> Exploration<D> {
         told
     }
 
-    /// What the rules of admission say about the step that `deliver` took. They are stated here a
-    /// second time, from the clauses.
-    fn judge_admission(
-        &self,
-        world: &World<D>,
-        before: &State<u8, D>,
-        chunk: &Chunk<u8, Payload>,
-        told: Option<&Reply<u8>>,
-    ) -> Option<Breach> {
-        let after = &world.databases[usize::from(chunk.identity.database.number())].state;
-        let changed = before != after;
-        let is_start = chunk.offset == 0;
-        match before {
-            State::AwaitingStart(phase) if is_start => {
-                let latest = phase.latest.as_ref();
-                let latest = latest.filter(|commit| commit.cluster == chunk.identity.cluster);
-                let is_older = latest.is_some_and(|commit| chunk.identity.snapshot_lsn < commit.snapshot_lsn);
-                (changed && is_older).then_some(Breach::StaleAdmitted)
-            }
-            State::AwaitingChunk(phase) if is_start => {
-                let is_older = chunk.identity.snapshot_lsn < phase.identity.snapshot_lsn;
-                (changed && is_older).then_some(Breach::StaleAdmitted)
-            }
-            State::AwaitingStart(phase) => match &phase.memory {
-                Memory::CommittedBy(last) if repeats(last, chunk) => {
-                    self.witnesses.reach(Witness::RepeatAnswered);
-                    let answered = matches!(told, Some(Reply::Committed { .. }));
-                    (changed || !answered).then_some(Breach::RepeatNotAnswered)
-                }
-                Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => {
-                    changed.then_some(Breach::WrongOffsetAdmitted)
-                }
-            },
-            State::AwaitingChunk(phase) => {
-                if changed && chunk.identity != phase.identity {
-                    Some(Breach::WrongIdentityAdmitted)
-                } else {
-                    (changed && chunk.offset != phase.received_bytes).then_some(Breach::WrongOffsetAdmitted)
-                }
-            }
-            State::AwaitingPublication(_) | State::AwaitingRemoval(_) => None,
-        }
-    }
-
     /// Takes one event of a database: a step, with its answers told at once and its storage
     /// effects outstanding.
     pub fn take(&self, world: &mut World<D>, number: u8, event: Event<u8, Payload>) -> Option<Reply<u8>> {
@@ -157,7 +127,7 @@ impl<D: Digest> Exploration<D> {
         let before = world.databases[usize::from(number)].state.clone();
         let cause = Cause::of(&event);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            crate::bugs::step(self.bug, limits, before.clone(), event)
+            crate::bugs::step(self.bugs, limits, before.clone(), event)
         }));
         let Ok(step) = stepped else {
             world.breaches.note(Breach::Panicked);
@@ -188,7 +158,7 @@ impl<D: Digest> Exploration<D> {
         let instead = match database.effects.first() {
             Some(effect) if failing.is_none() => {
                 let partial = &mut database.partial;
-                crate::bugs::performs_instead(self.bug, &database.state, effect, disk, number, partial)
+                crate::bugs::performs_instead(self.bugs, &database.state, effect, disk, number, partial)
             }
             Some(_) | None => false,
         };
@@ -219,7 +189,7 @@ impl<D: Digest> Exploration<D> {
                 file.published_as = Some(published);
             }
         }
-        let performed = crate::bugs::forgive(self.bug, disk, number, performed);
+        let performed = crate::bugs::forgive(self.bugs, disk, number, performed);
         match performed {
             Ok(()) if database.effects.is_empty() => {
                 self.take(world, number, Event::EffectsPerformed);
@@ -245,7 +215,7 @@ impl<D: Digest> Exploration<D> {
     pub fn open(&self, world: &mut World<D>, failing: Option<(u8, Damage)>) {
         let orphans = orphans(&world.disk);
         let recovered = match failing {
-            None => crate::bugs::recover(self.bug, &mut world.disk),
+            None => crate::bugs::recover(self.bugs, &mut world.disk),
             Some((after, damage)) => {
                 world.failures_left -= 1;
                 let (kind, then) = (FailureKind::Other, Then::Works);
@@ -257,7 +227,7 @@ impl<D: Digest> Exploration<D> {
                     then,
                     kind,
                 };
-                crate::bugs::recover(self.bug, &mut disk)
+                crate::bugs::recover(self.bugs, &mut disk)
             }
         };
         let Ok(left) = recovered else {
@@ -301,7 +271,7 @@ impl<D: Digest> Exploration<D> {
             kind: FailureKind::Other,
         };
         // Cut off: whatever it returns, nobody is there to be told.
-        let _cut = crate::bugs::recover(self.bug, &mut failing);
+        let _cut = crate::bugs::recover(self.bugs, &mut failing);
         disk
     }
 
@@ -374,51 +344,12 @@ impl<D: Digest> Exploration<D> {
             }
         }
     }
-
-    /// Whether an answer is true at the moment it is given.
-    fn judge_reply(&self, world: &mut World<D>, number: u8, reply: &Reply<u8>) -> Option<Breach> {
-        self.witnesses.note_reply(reply);
-        let files = world.disk.files(number);
-        let database = &mut world.databases[usize::from(number)];
-        match reply {
-            Reply::Pending { bytes_done } => {
-                let held = files.partial.as_ref().map(|file| file.bytes.len() as u64);
-                (held != Some(*bytes_done)).then_some(Breach::PendingNotTrue)
-            }
-            Reply::Committed { snapshot_lsn } => {
-                let published = files.snapshot().and_then(|file| file.published_as);
-                let is_durable = files.snapshot_is_durable();
-                let lsn = published.map(|snapshot| self.snapshot(snapshot).identity.snapshot_lsn);
-                database.acknowledged = published;
-                database.begun = Snapshots::default();
-                if !is_durable {
-                    Some(Breach::CommittedNotDurable)
-                } else if lsn != Some(*snapshot_lsn) {
-                    Some(Breach::CommittedNotPublished)
-                } else {
-                    None
-                }
-            }
-            Reply::Aborted => files.partial.is_some().then_some(Breach::AbortedNotRemoved),
-            Reply::Rejected { .. } | Reply::Failed { .. } | Reply::NothingRan => None,
-            Reply::OutOfTurn => Some(Breach::OutOfTurn),
-        }
-    }
 }
 
 fn note<D>(world: &mut World<D>, breach: Option<Breach>) {
     if let Some(breach) = breach {
         world.breaches.note(breach);
     }
-}
-
-fn repeats(last: &FinalChunk<u8>, chunk: &Chunk<u8, Payload>) -> bool {
-    let arrived = FinalChunk {
-        identity: chunk.identity.clone(),
-        offset: chunk.offset,
-        length: chunk.data.len() as u64,
-    };
-    chunk.done && arrived == *last
 }
 
 /// Takes the first effect off and performs it.

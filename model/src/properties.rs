@@ -1,190 +1,22 @@
-//! What must hold in every state, and what must be reached for that to mean anything.
+//! What must hold in every state.
 //!
-//! Guarantees: each property names the clause it states; beside each stands a witness that its
-//! interesting case was reached, or the property is vacuous and the gate fails. Refuses to know:
-//! how states come about.
+//! Guarantees: each rule names the clauses it states, and each is stated once; beside each stands
+//! the witness that its interesting case was reached, or the rule is vacuous and the gate fails.
+//! Refuses to know: how states come about.
 
-use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
-
-use snapshot_receiver::protocol::{
-    AwaitingChunk, AwaitingStart, Digest, Event, Memory, Rejection, Reply, State, invariants,
-};
+use snapshot_receiver::protocol::{AwaitingChunk, AwaitingStart, Digest, Memory, State, invariants};
 use stateright::Property;
 
-use crate::disk::{Disk, Durability, File, Files};
+use crate::disk::{Durability, File};
 use crate::exploration::Exploration;
-use crate::system::{LIMITS, SNAPSHOTS_MAX, Snapshot};
-use crate::world::{Breach, Database, Snapshots, Wear, World};
-
-/// Something that an exploration should reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub enum Witness {
-    /// A chunk was taken and its transfer goes on.
-    Pending,
-    /// A snapshot was committed.
-    Committed,
-    /// A chunk at a wrong offset was refused.
-    OffsetRefused,
-    /// A chunk of another snapshot was refused.
-    IdentityRefused,
-    /// An older snapshot was refused.
-    StaleRefused,
-    /// A start was refused because all places were taken.
-    PlaceRefused,
-    /// A finished snapshot had the wrong checksum.
-    CrcVerdict,
-    /// A snapshot was finished too early.
-    LengthVerdict,
-    /// An abort ended a running transfer.
-    RunningAborted,
-    /// An abort came after a commit.
-    CommittedAborted,
-    /// A storage operation failed, and that was answered.
-    FailureAnswered,
-    /// A partial could not be removed.
-    RemovalOwed,
-    /// A repeated final chunk was answered `Committed` again.
-    RepeatAnswered,
-    /// Progress was reported.
-    ProgressReported,
-    /// A process was killed with something not yet durable.
-    Killed,
-    /// A power loss took away something that was visible.
-    PowerLost,
-    /// A power loss came after a commit was answered.
-    CommittedCrashed,
-    /// An opening removed an orphan.
-    OrphanSwept,
-    /// An opening could not remove an orphan.
-    OrphanOwed,
-}
-
-impl Witness {
-    /// All of them.
-    pub const ALL: [Self; 19] = [
-        Self::Pending,
-        Self::Committed,
-        Self::OffsetRefused,
-        Self::IdentityRefused,
-        Self::StaleRefused,
-        Self::PlaceRefused,
-        Self::CrcVerdict,
-        Self::LengthVerdict,
-        Self::RunningAborted,
-        Self::CommittedAborted,
-        Self::FailureAnswered,
-        Self::RemovalOwed,
-        Self::RepeatAnswered,
-        Self::ProgressReported,
-        Self::Killed,
-        Self::PowerLost,
-        Self::CommittedCrashed,
-        Self::OrphanSwept,
-        Self::OrphanOwed,
-    ];
-}
-
-/// What an exploration reached: counted where it happens, because a state does not show how it
-/// came about.
-#[derive(Debug, Default)]
-pub struct Witnesses(AtomicU32);
-
-impl Witnesses {
-    /// Notes that it was reached.
-    pub fn reach(&self, witness: Witness) {
-        let bit = 1 << witness as u32;
-        // Most calls find it noted: a read is cheaper than a write that all threads wait for.
-        if self.0.load(Ordering::Relaxed) & bit == 0 {
-            self.0.fetch_or(bit, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether it was reached.
-    pub fn reached(&self, witness: Witness) -> bool {
-        self.reached_bit(witness as u32)
-    }
-
-    fn reached_bit(&self, witness: u32) -> bool {
-        self.0.load(Ordering::Relaxed) & (1 << witness) != 0
-    }
-
-    /// Notes what an answer witnesses.
-    pub fn note_reply(&self, reply: &Reply<u8>) {
-        match reply {
-            Reply::Pending { .. } => self.reach(Witness::Pending),
-            Reply::Committed { .. } => self.reach(Witness::Committed),
-            Reply::Rejected {
-                rejection,
-                removal_failed,
-                ..
-            } => {
-                if removal_failed.is_some() {
-                    self.reach(Witness::RemovalOwed);
-                }
-                self.note_rejection(rejection);
-            }
-            Reply::Failed { removal_failed, .. } => {
-                if removal_failed.is_some() {
-                    self.reach(Witness::RemovalOwed);
-                }
-                self.reach(Witness::FailureAnswered);
-            }
-            Reply::Aborted | Reply::NothingRan | Reply::OutOfTurn => {}
-        }
-    }
-
-    fn note_rejection(&self, rejection: &Rejection<u8>) {
-        match rejection {
-            Rejection::OffsetMismatch { .. } => self.reach(Witness::OffsetRefused),
-            Rejection::IdentityMismatch(_) => self.reach(Witness::IdentityRefused),
-            Rejection::StaleSnapshot { .. } => self.reach(Witness::StaleRefused),
-            Rejection::TooManyTransfers { .. } => self.reach(Witness::PlaceRefused),
-            Rejection::CrcMismatch { .. } => self.reach(Witness::CrcVerdict),
-            Rejection::LengthMismatch { .. } => self.reach(Witness::LengthVerdict),
-            // Not to be had from honest sources in these systems; unit tests reach them.
-            Rejection::InvalidDatabaseId(_)
-            | Rejection::InvalidClusterId(_)
-            | Rejection::ChunkTooLarge { .. }
-            | Rejection::SnapshotTooLarge { .. }
-            | Rejection::LengthOverrun { .. } => {}
-        }
-    }
-
-    /// Notes what a crash that leaves `left` witnesses; the first choice is a killed process.
-    pub fn note_crash<D: Digest>(&self, world: &World<D>, left: &Disk, choice: u16) {
-        if choice == 0 {
-            let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
-            if !world.disk.databases.iter().all(is_durable) {
-                self.reach(Witness::Killed);
-            }
-            return;
-        }
-        if *left != world.disk {
-            self.reach(Witness::PowerLost);
-        }
-        if world.databases.iter().any(|database| database.acknowledged.is_some()) {
-            self.reach(Witness::CommittedCrashed);
-        }
-    }
-
-    /// Notes what an abort in this state witnesses.
-    pub fn note_abort<D: Digest>(&self, world: &World<D>, database: u8) {
-        let database = &world.databases[usize::from(database)];
-        match database.state {
-            State::AwaitingChunk(_) => self.reach(Witness::RunningAborted),
-            State::AwaitingStart(_) if database.acknowledged.is_some() => self.reach(Witness::CommittedAborted),
-            State::AwaitingStart(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => {}
-        }
-    }
-}
+use crate::healing::heals;
+use crate::system::{LIMITS, Snapshot};
+use crate::witnesses::{self, Witness};
+use crate::world::{Breach, Database, World};
 
 /// One rule: a property of every state, and the witness without which it says nothing.
 pub struct Rule<D: Digest> {
-    /// The clause, and what it says of a state.
+    /// The clauses, and what they say of a state: `SR-OFF-004 SR-ERR-003 the partial is ...`.
     pub name: &'static str,
     /// Whether it holds.
     pub holds: fn(&Exploration<D>, &World<D>) -> bool,
@@ -201,15 +33,57 @@ impl<D: Digest> std::fmt::Debug for Rule<D> {
     }
 }
 
+impl<D: Digest> Rule<D> {
+    /// Whether it states that clause.
+    #[must_use]
+    pub fn states(&self, clause: &str) -> bool {
+        states(self.name, clause)
+    }
+}
+
+/// Whether the rule of that name states that clause.
+#[must_use]
+pub fn states(rule: &str, clause: &str) -> bool {
+    let mut clauses = rule.split(' ').take_while(|word| word.starts_with("SR-"));
+    clauses.any(|stated| stated == clause)
+}
+
 /// Every rule, in the order of SPEC.md.
 #[must_use]
 pub fn rules<D: Digest>() -> Vec<Rule<D>> {
     let rule = |name, witness, holds| Rule { name, holds, witness };
     vec![
         rule(
+            "SR-ADM-002 nothing above its limit is admitted",
+            Witness::LimitRefused,
+            |_, world| !world.breaches.contains(Breach::LimitIgnored),
+        ),
+        rule(
+            "SR-ADM-003 nothing past the total is admitted",
+            Witness::OverrunRefused,
+            |_, world| !world.breaches.contains(Breach::OverrunAdmitted),
+        ),
+        rule(
             "SR-ADM-004 a refused envelope changes nothing",
             Witness::OffsetRefused,
             |_, world| !world.breaches.contains(Breach::RefusedYetChanged),
+        ),
+        rule(
+            "SR-ADM-005 a rejection says where the source can go on",
+            Witness::OffsetRefused,
+            |_, world| !world.breaches.contains(Breach::WrongResumeOffset),
+        ),
+        rule(
+            "SR-OFF-001 a start begins anew",
+            Witness::Restarted,
+            |_, world| {
+                !world.breaches.contains(Breach::StartNotAnew) && !world.breaches.contains(Breach::StartRefused)
+            },
+        ),
+        rule(
+            "SR-OFF-002 nothing but a start begins a transfer",
+            Witness::LateRefused,
+            |_, world| !world.breaches.contains(Breach::LateChunkAdmitted),
         ),
         rule(
             "SR-OFF-003 only the next expected offset is admitted",
@@ -217,7 +91,7 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |_, world| !world.breaches.contains(Breach::WrongOffsetAdmitted),
         ),
         rule(
-            "SR-OFF-004 the partial is exactly the bytes received",
+            "SR-OFF-004 SR-ERR-003 the partial is exactly the bytes received",
             Witness::Pending,
             |exploration, world| {
                 !world.breaches.contains(Breach::PendingNotTrue)
@@ -235,10 +109,11 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |_, world| !world.breaches.contains(Breach::WrongIdentityAdmitted),
         ),
         rule(
-            "SR-IDN-002 a database's files are its own",
+            "SR-IDN-002 a database's transfer and files are its own",
             Witness::Committed,
             |exploration, world| {
-                each_published(exploration, world, |number, _, snapshot| {
+                !world.breaches.contains(Breach::OtherDatabaseTouched)
+                    && each_published(exploration, world, |number, _, snapshot| {
                     snapshot.identity.database.number() == number
                 })
             },
@@ -277,6 +152,11 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             },
         ),
         rule(
+            "SR-CRC-003 a snapshot of no bytes is complete",
+            Witness::EmptyFinished,
+            |_, world| !world.breaches.contains(Breach::EmptyNotComplete),
+        ),
+        rule(
             "SR-PUB-001 committed means synced, renamed, directory synced",
             Witness::Committed,
             |_, world| !world.breaches.contains(Breach::CommittedNotDurable),
@@ -302,19 +182,29 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             },
         ),
         rule(
+            "SR-PUB-004 what an attempt publishes is the file that it created",
+            Witness::Restarted,
+            |_, world| !world.breaches.contains(Breach::OtherAttemptPublished),
+        ),
+        rule(
             "SR-PUB-005 what is visible after an opening is durable",
             Witness::Killed,
             |_, world| !world.breaches.contains(Breach::OpenedNotDurable),
         ),
         rule(
-            "SR-ABT-001 aborted means that the partial is gone",
+            "SR-ABT-001 aborted means that the transfer has ended and the partial is gone",
             Witness::RunningAborted,
             |_, world| !world.breaches.contains(Breach::AbortedNotRemoved),
         ),
         rule(
-            "SR-ABT-002 nothing takes a snapshot away",
+            "SR-ABT-002 SR-REC-001 nothing takes a snapshot away",
             Witness::CommittedAborted,
             |_, world| !world.breaches.contains(Breach::SnapshotVanished),
+        ),
+        rule(
+            "SR-ABT-003 an abort with nothing to end succeeds",
+            Witness::IdleAborted,
+            |_, world| !world.breaches.contains(Breach::IdleAbortNotAnswered),
         ),
         rule(
             "SR-ERR-001 a failed operation ends the attempt",
@@ -323,8 +213,18 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
         ),
         rule(
             "SR-ERR-002 a file whose sync failed is not published",
-            Witness::FailureAnswered,
+            Witness::SyncFailed,
             |exploration, world| each_published(exploration, world, |_, file, _| file.durability != Durability::Lost),
+        ),
+        rule(
+            "SR-ERR-004 SR-ERR-002 a call in which an operation failed is not answered Committed",
+            Witness::DirectorySyncFailed,
+            |_, world| !world.breaches.contains(Breach::CommittedAfterFailure),
+        ),
+        rule(
+            "SR-ERR-005 the first cause stays the answer",
+            Witness::RemovalOwed,
+            |_, world| !world.breaches.contains(Breach::CauseHidden),
         ),
         rule(
             "SR-ERR-005 a partial without a transfer is owed",
@@ -353,6 +253,11 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             },
         ),
         rule(
+            "SR-CON-006 an idle transfer ends",
+            Witness::Expired,
+            |_, world| !world.breaches.contains(Breach::ExpiryIgnored),
+        ),
+        rule(
             "SR-REC-001 an opening leaves no orphan that it could remove",
             Witness::OrphanSwept,
             |_, world| !world.breaches.contains(Breach::OrphanLeft),
@@ -371,6 +276,16 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             },
         ),
         rule(
+            "SR-PRG-002 following is reported once per commit, when it is durable",
+            Witness::Committed,
+            |_, world| !world.breaches.contains(Breach::FollowingOutOfStep),
+        ),
+        rule(
+            "SR-SEC-002 a partial is a new file",
+            Witness::Restarted,
+            |_, world| !world.breaches.contains(Breach::OldFileOpened),
+        ),
+        rule(
             "SR-LIV-001 a well-behaved source commits",
             Witness::FailureAnswered,
             heals,
@@ -378,7 +293,7 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
     ]
 }
 
-fn numbered<D>(world: &World<D>) -> impl Iterator<Item = (u8, &Database<D>)> {
+pub(crate) fn numbered<D>(world: &World<D>) -> impl Iterator<Item = (u8, &Database<D>)> {
     (0u8..).zip(&world.databases)
 }
 
@@ -438,174 +353,9 @@ fn no_forgotten_partial<D>(world: &World<D>, number: u8, database: &Database<D>)
     }
 }
 
-/// Steps within which healing must commit: outstanding effects, then each chunk with its effects.
-const HEAL_STEPS_MAX: usize = 64;
-
-/// From here faults stop, idle transfers expire, and one source after the other sends all its
-/// chunks in order: each whose start is admissible commits, and at least one is.
-fn heals<D: Digest>(exploration: &Exploration<D>, world: &World<D>) -> bool {
-    // A state with a broken rule is told as that.
-    !world.breaches.is_empty()
-        || exploration.system.databases().all(|database| {
-            let alone = alone(world, database.number());
-            exploration
-                .healed
-                .remember(&alone, |alone| database_heals(exploration, alone, database.number()))
-        })
-}
-
-/// What healing one database reads: that database. The others' transfers have expired, so they
-/// hold no place; nothing else of theirs can matter (SR-IDN-002). What was sent and what may still
-/// fail does not matter either: everything is sent, nothing fails.
-fn alone<D: Digest>(world: &World<D>, number: u8) -> World<D> {
-    let mut alone = World {
-        sent: [0; SNAPSHOTS_MAX],
-        failures_left: 0,
-        crashes_left: 0,
-        ..world.clone()
-    };
-    for (other, database) in (0u8..).zip(&mut alone.databases) {
-        if other != number {
-            *database = Database::default();
-            *alone.disk.files_mut(other) = Files::default();
-        } else {
-            (database.acknowledged, database.begun) = (None, Snapshots::default());
-        }
-    }
-    alone
-}
-
-fn database_heals<D: Digest>(exploration: &Exploration<D>, world: &World<D>, number: u8) -> bool {
-    let mut calm = world.clone();
-    if !calm.is_open {
-        exploration.open(&mut calm, None);
-    }
-    if !calm.is_open || !finish(exploration, &mut calm, number) {
-        return false;
-    }
-    exploration.take(&mut calm, number, Event::IdleExpired);
-    if !finish(exploration, &mut calm, number) {
-        return false;
-    }
-    let mut committed = 0;
-    for (snapshot, sent) in (0u8..).zip(&exploration.system.snapshots) {
-        if sent.identity.database.number() != number {
-            continue;
-        }
-        match send_all(exploration, &calm, snapshot) {
-            Healing::Committed => committed += 1,
-            Healing::Stale => {}
-            Healing::Stuck => return false,
-        }
-    }
-    committed > 0
-}
-
-/// What has been healed already.
-#[derive(Debug, Default)]
-pub struct Healed(Mutex<HashMap<u64, bool>>);
-
-impl Healed {
-    /// Heals, or says what came of it the last time. By fingerprint, as the checker tells states
-    /// apart.
-    fn remember<D: Digest>(&self, world: &World<D>, heal: impl FnOnce(&World<D>) -> bool) -> bool {
-        let key = fingerprint(world);
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
-        known.unwrap_or_else(|| {
-            let healed = heal(world);
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(key, healed);
-            healed
-        })
-    }
-}
-
-fn fingerprint(world: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    world.hash(&mut hasher);
-    hasher.finish()
-}
-
-enum Healing {
-    Committed,
-    Stale,
-    Stuck,
-}
-
-fn send_all<D: Digest>(exploration: &Exploration<D>, world: &World<D>, snapshot: u8) -> Healing {
-    let mut world = world.clone();
-    let sent = exploration.snapshot(snapshot);
-    let number = sent.identity.database.number();
-    let chunks = sent.chunks.len();
-    for (chunk, _) in (0u8..).zip(0..chunks) {
-        let told = exploration.deliver(&mut world, snapshot, chunk, Wear::Intact);
-        match told {
-            Some(Reply::Rejected {
-                rejection: Rejection::StaleSnapshot { .. },
-                ..
-            }) if chunk == 0 => {
-                return Healing::Stale;
-            }
-            Some(
-                Reply::Rejected { .. } | Reply::Failed { .. } | Reply::Aborted | Reply::NothingRan | Reply::OutOfTurn,
-            ) => {
-                return Healing::Stuck;
-            }
-            Some(Reply::Pending { .. } | Reply::Committed { .. }) | None => {}
-        }
-        if !finish(exploration, &mut world, number) {
-            return Healing::Stuck;
-        }
-    }
-    if world.databases[usize::from(number)].acknowledged == Some(snapshot) {
-        Healing::Committed
-    } else {
-        Healing::Stuck
-    }
-}
-
-/// Performs what is outstanding; says whether that ends. A rule broken on the way is not liveness'
-/// business: the exploration itself comes to that state.
-fn finish<D: Digest>(exploration: &Exploration<D>, world: &mut World<D>, number: u8) -> bool {
-    for _ in 0..HEAL_STEPS_MAX {
-        if world.databases[usize::from(number)].is_at_rest() {
-            return true;
-        }
-        exploration.perform_next(world, number, None);
-    }
-    false
-}
-
-fn reached<const WITNESS: u32, D: Digest>(exploration: &Exploration<D>, _: &World<D>) -> bool {
-    exploration.witnesses.reached_bit(WITNESS)
-}
-
 /// All rules as `always`, all witnesses as `sometimes`.
 #[must_use]
 pub fn properties<D: Digest>() -> Vec<Property<Exploration<D>>> {
     let always = rules().into_iter().map(|rule| Property::always(rule.name, rule.holds));
-    let sometimes = [
-        Property::sometimes("Pending", reached::<{ Witness::Pending as u32 }, D>),
-        Property::sometimes("Committed", reached::<{ Witness::Committed as u32 }, D>),
-        Property::sometimes("OffsetRefused", reached::<{ Witness::OffsetRefused as u32 }, D>),
-        Property::sometimes("IdentityRefused", reached::<{ Witness::IdentityRefused as u32 }, D>),
-        Property::sometimes("StaleRefused", reached::<{ Witness::StaleRefused as u32 }, D>),
-        Property::sometimes("PlaceRefused", reached::<{ Witness::PlaceRefused as u32 }, D>),
-        Property::sometimes("CrcVerdict", reached::<{ Witness::CrcVerdict as u32 }, D>),
-        Property::sometimes("LengthVerdict", reached::<{ Witness::LengthVerdict as u32 }, D>),
-        Property::sometimes("RunningAborted", reached::<{ Witness::RunningAborted as u32 }, D>),
-        Property::sometimes("CommittedAborted", reached::<{ Witness::CommittedAborted as u32 }, D>),
-        Property::sometimes("FailureAnswered", reached::<{ Witness::FailureAnswered as u32 }, D>),
-        Property::sometimes("RemovalOwed", reached::<{ Witness::RemovalOwed as u32 }, D>),
-        Property::sometimes("RepeatAnswered", reached::<{ Witness::RepeatAnswered as u32 }, D>),
-        Property::sometimes("ProgressReported", reached::<{ Witness::ProgressReported as u32 }, D>),
-        Property::sometimes("Killed", reached::<{ Witness::Killed as u32 }, D>),
-        Property::sometimes("PowerLost", reached::<{ Witness::PowerLost as u32 }, D>),
-        Property::sometimes("CommittedCrashed", reached::<{ Witness::CommittedCrashed as u32 }, D>),
-        Property::sometimes("OrphanSwept", reached::<{ Witness::OrphanSwept as u32 }, D>),
-        Property::sometimes("OrphanOwed", reached::<{ Witness::OrphanOwed as u32 }, D>),
-    ];
-    always.chain(sometimes).collect()
+    always.chain(witnesses::sometimes()).collect()
 }

@@ -40,6 +40,8 @@ pub struct Database<D> {
     pub partial: Option<Handle>,
     /// Effects still to be performed, in order.
     pub effects: Effects<u8, Payload>,
+    /// Whether an operation of the call in flight failed.
+    pub has_failed: bool,
     /// The snapshot last answered `Committed`, by number. A crash does not undo it.
     pub acknowledged: Option<u8>,
     /// The snapshots, by number, whose rename was begun since: they may stand in its place.
@@ -68,6 +70,7 @@ impl<D> Default for Database<D> {
             state: State::default(),
             partial: None,
             effects: Effects::new(),
+            has_failed: false,
             acknowledged: None,
             begun: Snapshots::default(),
         }
@@ -83,11 +86,11 @@ impl<D> Database<D> {
 
 /// The rules broken by the last step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Breaches(u32);
+pub struct Breaches(u64);
 
 impl Breaches {
     pub(crate) fn note(&mut self, breach: Breach) {
-        self.0 |= 1 << breach as u32;
+        self.0 |= 1 << breach as u64;
     }
 
     /// Whether there is none.
@@ -99,13 +102,13 @@ impl Breaches {
     /// Whether this one is among them.
     #[must_use]
     pub fn contains(self, breach: Breach) -> bool {
-        self.0 & (1 << breach as u32) != 0
+        self.0 & (1 << breach as u64) != 0
     }
 }
 
 /// A rule broken by one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum Breach {
     /// `valid_transition` does not know the step.
     InvalidTransition,
@@ -141,6 +144,36 @@ pub enum Breach {
     Panicked,
     /// The executor's promise to finish one event before the next was broken.
     OutOfTurn,
+    /// SR-ADM-002: a snapshot or a chunk above its limit was admitted.
+    LimitIgnored,
+    /// SR-ADM-003: a chunk that goes past its total was admitted.
+    OverrunAdmitted,
+    /// SR-ADM-005: a rejection sends the source to a wrong offset.
+    WrongResumeOffset,
+    /// SR-OFF-001: a start was admitted and did not begin anew.
+    StartNotAnew,
+    /// SR-OFF-001: a start that breaks no rule was refused.
+    StartRefused,
+    /// SR-OFF-002: a chunk was admitted where no transfer runs.
+    LateChunkAdmitted,
+    /// SR-CRC-003: an empty snapshot was not taken as complete.
+    EmptyNotComplete,
+    /// SR-PUB-004: the file published is not the one that the attempt created.
+    OtherAttemptPublished,
+    /// SR-SEC-002: a file that was there was opened in place of a new one.
+    OldFileOpened,
+    /// SR-ABT-003: an abort with nothing to end was not answered `Aborted`.
+    IdleAbortNotAnswered,
+    /// SR-CON-006: an expiry left a transfer running.
+    ExpiryIgnored,
+    /// SR-ERR-004, SR-ERR-002: a call in which an operation failed was answered `Committed`.
+    CommittedAfterFailure,
+    /// SR-ERR-005: a removal that failed took the place of the first cause.
+    CauseHidden,
+    /// SR-PRG-002: `Following` was reported without a durable commit, or a commit without it.
+    FollowingOutOfStep,
+    /// SR-IDN-002: an event of one database changed another's transfer or files.
+    OtherDatabaseTouched,
 }
 
 /// What the network does to a chunk's bytes.
@@ -152,6 +185,12 @@ pub enum Wear {
     Flipped,
     /// The last byte is cut off.
     Cut,
+    /// A byte is added: past the total in a last chunk, past the limit in a longest one.
+    Longer,
+    /// The header's total is the largest number there is.
+    HugeTotal,
+    /// The header's offset is the largest number there is, so that the chunk's end is none.
+    FarOffset,
 }
 
 /// One step of the world.
