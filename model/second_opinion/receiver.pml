@@ -44,38 +44,9 @@
 #define JUNK 6                  /* any partial that was unlinked but may come back after power loss */
 #define B(i) (1 << (i))
 
-/* Reported by name, so that a bug counts as caught only by the clause that claims it. The tables in C
- * are outside the state: they count and collect, nothing in the model can read them. */
-c_decl {
-	static long wit_n[32]; static const char *wit_name[32];
-	static char proj[4096][160]; static int nproj, registered;
-	static void at_end(void) {
-		int i;
-		for (i = 0; i < 32; i++) if (wit_name[i]) printf("WITNESS %s %ld\n", wit_name[i], wit_n[i]);
-		for (i = 0; i < nproj; i++) printf("STATE %s\n", proj[i]);
-	}
-	static void setup(void) { if (!registered) { registered = 1; atexit(at_end); } }
-	static void witness(const char *n) {
-		int i; setup();
-		for (i = 0; i < 31 && wit_name[i] && strcmp(wit_name[i], n); i++) ;
-		wit_name[i] = n; wit_n[i]++;
-	}
-	static void violated(const char *n) { printf("VIOLATED %s\n", n); }
-	static void collect(const char *s) {
-		int i; setup();
-		for (i = 0; i < nproj; i++) if (!strcmp(proj[i], s)) return;
-		if (nproj == 4096) { printf("STATE table full\n"); exit(1); }
-		strcpy(proj[nproj++], s);
-	}
-};
+#include "tables.pml"
 #define CLAIM(id, cond) if :: (cond) :: else -> c_code { violated(#id); }; assert(false) fi
 #define WIT(id) c_code { witness(#id); }
-
-/* ---- the disk: what is seen, and what a power loss may leave ---- */
-typedef Inode { byte d[TOTAL]; byte size; byte dur; bit bad }   /* [0, dur) is durable */
-Inode I[NI + 1];
-byte vP, vS;                    /* visible: file under each name, 0 = absent */
-byte possP = 1, possS = 1;      /* every value each name may have after power loss; bit 0 = absent */
 
 /* ---- the receiver's memory ---- */
 mtype = { DOWN, O_SWEEP, O_SYNC, REST, S_UNLINK, S_CREATE, C_WRITE, C_VERDICT,
@@ -103,6 +74,9 @@ byte nfail, ncrash;
 bool healed, hcall, good, stray;
 byte hv, req, rep, repoff, hsends;
 
+/* A flipped LSN can leave a transfer that makes the true start stale; SR-CON-006 ends it, and SR-LIV-001
+ * begins only after that. */
+#define IDLE_TOO_LONG (act && tl > hv)
 #define MAYFAIL (nfail < FAILS && !healed)
 #define WHOLE1(i) (I[i].d[0] == 1 && I[i].d[1] == 2 && I[i].d[2] == 3 && I[i].d[3] == 4)
 #define WHOLE2(i) (I[i].d[0] == 5 && I[i].d[1] == 6 && I[i].d[2] == 7 && I[i].d[3] == 5)
@@ -121,100 +95,8 @@ byte hv, req, rep, repoff, hsends;
 #endif
 #define PUB2 ((vS == 0 || WHOLE(vS)) && LOSS_OK(1) && LOSS_OK(2) && LOSS_OK(3) && LOSS_OK(4) && LOSS_OK(5))
 
-/* ---- effects on the disk ---- */
-inline free_inodes() {          /* a file that no name can lead to any more is blanked, so equal disks are equal states */
-	d_step {
-		i = 1;
-		do
-		:: i <= NI ->
-			if
-			:: ((possP | possS) & B(i)) == 0 && wr != i ->
-				I[i].d[0] = 0; I[i].d[1] = 0; I[i].d[2] = 0; I[i].d[3] = 0;
-				I[i].size = 0; I[i].dur = 0; I[i].bad = 0; allow = allow & ~B(i)
-			:: else
-			fi;
-			i++
-		:: else -> break
-		od;
-		i = 0
-	}
-}
-inline unlink_partial() {
-	if
-	:: vP == JUNK || (possS & B(vP))                /* also the snapshot's file: it must stay itself */
-	:: else -> possP = (possP & ~B(vP)) | B(JUNK)
-	fi;
-	possP = possP | 1; vP = 0
-}
-inline create_partial() {
-	i = 1;
-	do
-	:: i <= NI && ((possP | possS) & B(i)) -> i++
-	:: else -> break
-	od;
-	assert(i <= NI);
-	vP = i; possP = possP | B(i); i = 0
-}
-inline put(j, v) {
-	I[wr].d[j] = v;
-	if
-	:: I[wr].dur > j -> I[wr].dur = j             /* rewritten: not durable again until the next sync */
-	:: else
-	fi;
-	if
-	:: I[wr].size < j + 1 -> I[wr].size = j + 1
-	:: else
-	fi
-}
-inline write_bytes(n) {
-	if
-	:: n > 0 -> put(eo, e0)
-	:: else
-	fi;
-	if
-	:: n > 1 -> put(eo + 1, e1)
-	:: else
-	fi
-}
-inline sync_file() {            /* after a failed sync a later success proves nothing */
-	if
-	:: !I[wr].bad -> I[wr].dur = I[wr].size
-	:: else
-	fi
-}
-inline rename_partial() {
-	vS = vP; possS = possS | B(vS); vP = 0; possP = possP | 1
-}
-inline sync_dir() { possP = B(vP); possS = B(vS) }
+#include "disk.pml"
 
-inline lose(f) {                /* power loss: unsynced bytes kept or zero, length anything down to the synced one */
-	if
-	:: f == 0 || f == JUNK
-	:: else ->
-		do
-		:: I[f].size > I[f].dur -> I[f].size--; I[f].d[I[f].size] = 0; WIT(power_loss_cut_data)
-		:: break
-		od;
-		i = I[f].dur;
-		do
-		:: i < I[f].size -> i++
-		:: i < I[f].size -> I[f].d[i] = 0; i++; WIT(power_loss_zeroed_data)
-		:: i >= I[f].size -> break
-		od;
-		i = 0; I[f].dur = I[f].size; I[f].bad = 0
-	fi
-}
-inline choose_name(v, set) {
-	if
-	:: set & 1 -> v = 0
-	:: set & B(1) -> v = 1
-	:: set & B(2) -> v = 2
-	:: set & B(3) -> v = 3
-	:: set & B(4) -> v = 4
-	:: set & B(5) -> v = 5
-	:: set & B(6) -> v = 6
-	fi
-}
 inline forget_envelope() { el = 0; eo = 0; en = 0; et = 0; e0 = 0; e1 = 0; ec = 0; ed = 0 }
 inline forget_transfer() { act = 0; tl = 0; tt = 0; tc = 0; off = 0; crc = 0; wr = 0 }
 inline forget_all() {
@@ -222,6 +104,9 @@ inline forget_all() {
 	sfail = 0; abS = 255; pc = DOWN; free_inodes()
 }
 inline power_loss() {           /* the two names are lost or kept independently of each other */
+#ifdef NO_LOSS                  /* a broken crash, to show that run.sh would notice it */
+	possP = B(vP); possS = B(vS);
+#endif
 	i = vS;
 	choose_name(vP, possP); choose_name(vS, possS);
 	if
@@ -251,7 +136,10 @@ inline answer(kind, o) {
 /* ---- judging an envelope, in the order the requirements give ---- */
 inline admit_start() {
 	CLAIM(SR_IDN_004, el >= (act -> tl : lastc));
-	forget_transfer(); act = 1; tl = el; tt = et; tc = ec; rl = 0; roff = 0; rlen = 0; sfail = 0;
+	forget_transfer(); act = 1; tl = el; tt = et; tc = ec; sfail = 0;
+#ifndef BUG_KEEP_REPEAT
+	rl = 0; roff = 0; rlen = 0;
+#endif
 	pc = S_UNLINK
 }
 inline admit_chunk() {
@@ -281,7 +169,11 @@ inline judge() {
 			WIT(repeat_answered);
 			CLAIM(SR_IDN_003, vS != 0 && WHOLE(vS) && LSN_OF(vS) == el && possS == B(vS));
 			answer(COMMITTED, 0)
+#ifdef BUG_REOPEN
+		:: else -> admit_chunk()
+#else
 		:: else -> WIT(rejected_no_transfer); answer(REJECTED, 0)
+#endif
 		fi
 	:: eo > 0 && act ->
 		if
@@ -355,7 +247,7 @@ inline end_attempt() { pc = X_REMOVE; wr = 0 }
 inline perhaps_unlink() {
 	nfail++; owed = 1;
 	if
-	:: unlink_partial()
+	:: skip -> unlink_partial()
 	:: WIT(removal_owed)
 	fi
 }
@@ -387,8 +279,8 @@ end:	do
 #ifdef STRAY
 		:: pc == REST && healed && !good && !stray && nsent > 0 -> stray = 1; from_network()
 #endif
-		:: pc == REST && healed && req != 0 ->
-			load((hv - 1) * NCH + req - 1, 0); req = 0; hcall = 1;
+		:: pc == REST && healed && req != 0 && !IDLE_TOO_LONG ->
+			m = (hv - 1) * NCH + req - 1; load(m, 0); m = 0; req = 0; hcall = 1;
 #ifdef BUG_STUCK
 			if
 			:: owed -> answer(FAILED, 0)
@@ -414,8 +306,7 @@ end:	do
 				abS = 255
 			fi
 #ifdef CORRUPT
-		/* a flipped LSN can leave a transfer that makes the true start stale: SR-CON-006 ends it */
-		:: pc == REST && healed && act && tl > hv -> forget_transfer(); pc = A_REMOVE; abS = vS; WIT(expired)
+		:: pc == REST && healed && IDLE_TOO_LONG -> forget_transfer(); pc = A_REMOVE; abS = vS; WIT(expired)
 #endif
 		:: pc == A_REMOVE ->
 			if
@@ -442,7 +333,10 @@ end:	do
 			:: owed -> WIT(start_pays_owed_removal)
 			:: else
 			fi;
-			unlink_partial(); owed = 0; pc = S_CREATE
+#ifndef BUG_NO_UNLINK
+			unlink_partial();
+#endif
+			owed = 0; pc = S_CREATE
 #endif
 		:: pc == S_UNLINK && vP != 0 && MAYFAIL ->
 			perhaps_unlink(); forget_transfer(); answer(FAILED, 0)
@@ -452,7 +346,7 @@ end:	do
 		:: pc == S_CREATE && MAYFAIL ->
 			nfail++;
 			if
-			:: create_partial()
+			:: skip -> create_partial()
 			:: skip
 			fi;
 			end_attempt()
@@ -465,7 +359,10 @@ end:	do
 			fi;
 			write_bytes(en); off = off + en;
 			if
-			:: en > 0 -> crc = FEED(FEED(crc, e0), e1)
+			:: en > 0 -> crc = FEED(FEED(crc, e0), e1);
+#ifdef BUG_FEED_TWICE
+				crc = FEED(FEED(crc, e0), e1)
+#endif
 			:: else
 			fi;
 			if
@@ -475,11 +372,19 @@ end:	do
 		:: pc == C_WRITE && en > 0 && MAYFAIL ->
 			nfail++;
 			if
-			:: write_bytes(0)
-			:: write_bytes(1); WIT(write_failed_half_way)
-			:: write_bytes(2)
+			:: skip -> write_bytes(0)
+			:: skip -> write_bytes(1); WIT(write_failed_half_way)
+			:: skip -> write_bytes(2)
 			fi;
+#ifdef BUG_SHORT_WRITE
+			off = off + en; crc = FEED(FEED(crc, e0), e1);
+			if
+			:: ed -> pc = C_VERDICT
+			:: else -> answer(PENDING, off)
+			fi
+#else
 			end_attempt()
+#endif
 		:: pc == C_VERDICT ->
 			if
 #ifndef BUG_EARLY_DONE
@@ -550,7 +455,7 @@ end:	do
 			:: else
 			fi;
 			if
-			:: rename_partial()
+			:: skip -> rename_partial()
 			:: skip
 			fi;
 			end_attempt()
@@ -606,29 +511,30 @@ end:	do
 		:: else
 		fi;
 #ifdef PROJECT
-		c_code {
-			char s[160];
-			const char *d = now.possS & 1 ? "no" : "yes";
-			char p[16];
-			if (now.vP == 0) strcpy(p, "absent"); else sprintf(p, "%d", now.I[now.vP].size);
-#if PROJECT == 1
-			if (now.pc == REST) {
-				sprintf(s, "phase=%s received=%d partial=%s snapshot=%s durable=%s", now.act ? "chunk" : "start",
-					now.off, p, now.vS ? "whole" : "absent", d);
-				collect(s);
-			}
-#elif PROJECT == 2
-			sprintf(s, "partial=%s snapshot=%s durable=%s", p, now.vS ? "whole" : "absent", d);
-			collect(s);
+		if
+#if PROJECT != 2
+		:: pc != REST
+		:: pc == REST ->
 #else
-			if (now.pc == REST) {
+		:: true ->
+#endif
+			c_code {
+				char s[160], p[16];
+				const char *d = now.possS & 1 ? "no" : "yes", *h = now.act ? "chunk" : "start";
+				if (now.vP == 0) strcpy(p, "absent"); else if (now.vP == 6) strcpy(p, "unknown"); else sprintf(p, "%d", now.I[now.vP].size);
+#if PROJECT == 1
+				sprintf(s, "phase=%s received=%d partial=%s snapshot=%s durable=%s",
+					h, now.off, p, now.vS ? "whole" : "absent", d);
+#elif PROJECT == 2
+				sprintf(s, "partial=%s snapshot=%s durable=%s", p, now.vS ? "whole" : "absent", d);
+#else
 				sprintf(s, "phase=%s lsn=%d received=%d partial=%s snapshot=%d durable=%s latest=%d repeat=%d",
-					now.act ? "chunk" : "start", now.tl, now.off, p,
+					h, now.tl, now.off, p,
 					now.vS ? (now.I[now.vS].d[0] == 1 ? 1 : 2) : 0, d, now.lastc, now.rl);
+#endif
 				collect(s);
 			}
-#endif
-		};
+		fi
 #endif
 	   }
 	od
@@ -656,7 +562,7 @@ end:	do
 	   }
 	:: atomic { rep != 0 ->
 		if
-		:: rep == COMMITTED -> good = 1; k = 0; rep = 0; repoff = 0; break
+		:: rep == COMMITTED -> good = 1; WIT(healed_and_committed); k = 0; rep = 0; repoff = 0; break
 		:: rep == PENDING || rep == REJECTED -> k = repoff / 2
 		:: rep == FAILED -> k = 0
 		fi;

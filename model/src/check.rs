@@ -1,37 +1,59 @@
-//! Runs the checker over one system.
+//! Runs the checker over one configuration of a system.
 //!
-//! Guarantees: a verdict is given only on the whole reachable space: no bound on states, depth or
-//! time is set, because the checker would report a bounded run as done. Breadth first on one
-//! thread, so that the depth is exact; several systems run beside each other instead. A
-//! counterexample is a shortest one. Refuses to know: how results are shown.
+//! Guarantees: `check` gives a verdict only on the whole reachable space: no bound on states, depth
+//! or time is set, because the checker would report a bounded run as done; `simulate` says that it
+//! is none. Breadth first on one thread, so that the depth is exact; several configurations run
+//! beside each other instead. A counterexample is a shortest one. Refuses to know: how results are
+//! shown.
 
-use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use snapshot_receiver::protocol::Digest;
-use stateright::{Checker, HasDiscoveries, Model};
+use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
 
 use crate::exploration::Exploration;
-use crate::properties::{Witness, rules};
+use crate::properties::rules;
+use crate::search::{Counterexample, Limit, follow, nearest};
 use crate::system::System;
-use crate::world::{Action, World};
+use crate::witnesses::{Witness, expected};
+use crate::world::Action;
+
+/// What a checker is made blind to: ways in which checkers lie, each of which must be noticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blindness {
+    /// A crash leaves the disk as it was.
+    pub loses_nothing: bool,
+    /// The network delivers only what was sent last.
+    pub never_duplicates: bool,
+    /// No sync fails.
+    pub syncs_never_fail: bool,
+    /// This rule is taken as true.
+    pub rule: Option<&'static str>,
+    /// No state is within the boundary.
+    pub sees_no_state: bool,
+    /// The run stops after so many states, and says that it is complete.
+    pub stops_after: Option<usize>,
+}
 
 /// Figures of a run that is under way, for a progress line.
 #[derive(Debug, Default)]
 pub struct Running {
-    /// Unique states so far, of all systems.
+    /// Unique states so far, of all configurations.
     pub unique_states: AtomicUsize,
-    /// Systems that are through.
+    /// Configurations that are through.
     pub systems_done: AtomicUsize,
 }
 
-/// What checking one system gave.
+/// What checking one configuration gave.
 #[derive(Debug)]
 pub struct Outcome<D: Digest> {
-    /// The system.
+    /// The system, in one configuration.
     pub system: System,
+    /// Whether every reachable state was visited; a simulation never says so.
+    pub is_exhaustive: bool,
     /// States that differ.
     pub unique_states: usize,
     /// States generated, repeated ones included.
@@ -44,47 +66,43 @@ pub struct Outcome<D: Digest> {
     pub violated: Vec<&'static str>,
     /// What was reached.
     pub witnesses: Vec<Witness>,
+    /// Unique states at each depth, where the project's own search counted them.
+    pub growth: Vec<usize>,
     /// The shortest way to a broken rule.
     pub counterexample: Option<Counterexample<D>>,
 }
 
-/// A way from the initial state to a broken rule.
-#[derive(Debug)]
-pub struct Counterexample<D> {
-    /// The rules broken in its last state.
-    pub violated: Vec<&'static str>,
-    /// Each state, and the action that was taken there.
-    pub steps: Vec<(World<D>, Option<Action>)>,
-}
-
-impl<D> Counterexample<D> {
-    /// Number of actions.
-    #[must_use]
-    pub fn length(&self) -> usize {
-        self.steps.len() - 1
-    }
-}
-
 impl<D: Digest> Outcome<D> {
     /// Whether every rule held, every expected witness was reached, and the number of states is
-    /// the pinned one.
+    /// the pinned one, by both engines where both counted.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.violated.is_empty() && self.unreached().is_empty() && !self.count_differs()
+        self.violated.is_empty() && self.unreached().is_empty() && !self.count_differs() && !self.engines_differ()
     }
 
     /// Witnesses that the system exists to reach, and did not.
     #[must_use]
     pub fn unreached(&self) -> Vec<Witness> {
-        let expected = self.system.reaches.iter().copied();
-        expected.filter(|witness| !self.witnesses.contains(witness)).collect()
+        if !self.is_exhaustive {
+            return Vec::new();
+        }
+        let mut expected = expected(&self.system);
+        expected.retain(|witness| !self.witnesses.contains(witness));
+        expected
     }
 
     /// Whether the number of states is not the pinned one: the model, or the receiver, is not
     /// what it was when the number was written down.
     #[must_use]
     pub fn count_differs(&self) -> bool {
-        self.violated.is_empty() && self.unique_states != self.system.pinned_states
+        let pinned = self.system.pinned_states;
+        self.violated.is_empty() && pinned.is_some_and(|pinned| pinned != self.unique_states)
+    }
+
+    /// Whether the project's own search counted other states than the checker.
+    #[must_use]
+    pub fn engines_differ(&self) -> bool {
+        !self.growth.is_empty() && self.violated.is_empty() && self.growth.iter().sum::<usize>() != self.unique_states
     }
 }
 
@@ -96,13 +114,51 @@ pub fn check<D>(exploration: Exploration<D>, running: &Running) -> Outcome<D>
 where
     D: Digest + Send + Sync + 'static,
 {
-    let system = exploration.system.clone();
     let started = Instant::now();
-    let checker = exploration
+    let stops_after = exploration.blindness.stops_after;
+    let mut builder = exploration
+        .checker()
+        .threads(1)
+        .finish_when(HasDiscoveries::AnyFailures);
+    if let Some(states) = stops_after.and_then(NonZeroUsize::new) {
+        builder = builder.target_state_count(states.get());
+    }
+    let checker = builder.spawn_bfs();
+    watch(&checker, running);
+    outcome(checker.join(), started, true)
+}
+
+/// The same model, walked at random for some time: for worlds that are too large to exhaust.
+///
+/// # Panics
+/// As [`check`].
+pub fn simulate<D>(exploration: Exploration<D>, time: Duration, seed: u64, running: &Running) -> Outcome<D>
+where
+    D: Digest + Send + Sync + 'static,
+{
+    let started = Instant::now();
+    let builder = exploration
         .checker()
         .threads(1)
         .finish_when(HasDiscoveries::AnyFailures)
-        .spawn_bfs();
+        .timeout(time);
+    let checker = builder.spawn_simulation(seed, UniformChooser);
+    watch(&checker, running);
+    outcome(checker.join(), started, false)
+}
+
+/// Counts the states of an outcome a second time, by depth, with the project's own search.
+pub fn count_again<D: Digest>(outcome: &mut Outcome<D>) {
+    let again = Exploration::<D>::of(outcome.system.clone());
+    let (_, searched) = nearest(&again, Limit::NONE, |_| true);
+    outcome.growth = searched.growth;
+}
+
+fn watch<D, C>(checker: &C, running: &Running)
+where
+    D: Digest,
+    C: Checker<Exploration<D>>,
+{
     let mut counted = 0;
     while !checker.is_done() {
         thread::sleep(Duration::from_millis(5));
@@ -110,80 +166,43 @@ where
         running.unique_states.fetch_add(states - counted, Ordering::Relaxed);
         counted = states;
     }
-    let checker = checker.join();
-    running
-        .unique_states
-        .fetch_add(checker.unique_state_count() - counted, Ordering::Relaxed);
+    let states = checker.unique_state_count();
+    running.unique_states.fetch_add(states - counted, Ordering::Relaxed);
     running.systems_done.fetch_add(1, Ordering::Relaxed);
+}
 
+fn outcome<D, C>(checker: C, started: Instant, is_exhaustive: bool) -> Outcome<D>
+where
+    D: Digest,
+    C: Checker<Exploration<D>>,
+{
     let discoveries = checker.discoveries();
-    let broken = rules::<D>()
-        .into_iter()
-        .filter(|rule| discoveries.contains_key(rule.name));
-    let violated: Vec<&'static str> = broken.map(|rule| rule.name).collect();
+    let mut broken = rules::<D>();
+    broken.retain(|rule| discoveries.contains_key(rule.name));
+    let violated: Vec<&'static str> = broken.iter().map(|rule| rule.name).collect();
     let model = checker.model();
-    let counterexample = if violated.is_empty() { None } else { shortest(model) };
+    let counterexample = broken.first().and_then(|rule| {
+        if is_exhaustive {
+            return nearest(model, Limit::NONE, |_| true).0;
+        }
+        let path = discoveries.get(rule.name).cloned()?;
+        let actions: Vec<Action> = path.into_actions();
+        Some(follow(model, &actions))
+    });
     Outcome {
+        is_exhaustive,
         unique_states: checker.unique_state_count(),
         generated_states: checker.state_count(),
         max_depth: checker.max_depth(),
         seconds: started.elapsed().as_secs_f64(),
         violated,
         witnesses: Witness::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|witness| model.witnesses.reached(*witness))
             .collect(),
+        growth: Vec::new(),
         counterexample,
-        system,
+        system: model.system.clone(),
     }
-}
-
-/// A state, and the state and action that led to it.
-type Visited<D> = (World<D>, Option<(usize, Action)>);
-
-/// Searches breadth first for the nearest state that breaks a rule. The checker's own path is not
-/// always a shortest one: within a block of states it keeps the last that it finds.
-fn shortest<D: Digest>(model: &Exploration<D>) -> Option<Counterexample<D>> {
-    let mut states: Vec<Visited<D>> = Vec::new();
-    let mut known = HashSet::new();
-    for world in model.init_states() {
-        known.insert(world.clone());
-        states.push((world, None));
-    }
-    let mut actions = Vec::new();
-    let mut index = 0;
-    while index < states.len() {
-        let violated = broken_in(model, &states[index].0);
-        if !violated.is_empty() {
-            let steps = trace_back(&states, index);
-            return Some(Counterexample { violated, steps });
-        }
-        let world = states[index].0.clone();
-        model.actions(&world, &mut actions);
-        for action in actions.drain(..) {
-            if let Some(next) = model.next_state(&world, action)
-                && known.insert(next.clone())
-            {
-                states.push((next, Some((index, action))));
-            }
-        }
-        index += 1;
-    }
-    None
-}
-
-fn trace_back<D: Digest>(states: &[Visited<D>], last: usize) -> Vec<(World<D>, Option<Action>)> {
-    let mut steps = vec![(states[last].0.clone(), None)];
-    let mut came = states[last].1;
-    while let Some((index, action)) = came {
-        steps.push((states[index].0.clone(), Some(action)));
-        came = states[index].1;
-    }
-    steps.reverse();
-    steps
-}
-
-fn broken_in<D: Digest>(model: &Exploration<D>, world: &World<D>) -> Vec<&'static str> {
-    let broken = rules::<D>().into_iter().filter(|rule| !(rule.holds)(model, world));
-    broken.map(|rule| rule.name).collect()
 }

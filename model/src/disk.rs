@@ -300,6 +300,14 @@ impl Disk {
         }
     }
 
+    /// Puts a durable snapshot and an orphan partial there, as an earlier receiver left them.
+    pub fn put_old(&mut self, database: u8, bytes: &[u8], published_as: u8) {
+        let partial = durable_file(b"?", None);
+        let snapshot = durable_file(bytes, Some(published_as));
+        *self.files_mut(database) = Files::durable(Some(partial), Some(snapshot));
+        (self.receive_is_durable, self.data_is_durable) = (true, true);
+    }
+
     /// The files of a database.
     #[must_use]
     pub fn files(&self, database: u8) -> &Files {

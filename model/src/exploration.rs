@@ -11,19 +11,21 @@ use std::sync::{Mutex, PoisonError};
 
 use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
 use snapshot_receiver::protocol::{
-    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Event, Failure, FailureKind, FinalChunk, Identity, Memory,
-    OlderStart, Operation, Reply, State, Vacancy, valid_transition,
+    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Event, Failure, FailureKind, Identity, OlderStart, Operation, Progress, Reply, State, Vacancy, valid_transition,
 };
 use stateright::{Model, Property};
 
-use crate::bugs::{Bug, Bugs};
-use crate::disk::{Damage, Disk, Failing, Files, Handle, Then};
+use crate::bugs::{Bugs, mistakes};
+use crate::check::Blindness;
+use crate::disk::{Damage, Disk, Failing, File, Files, Handle, Then};
 use crate::healing::Healed;
 use crate::properties;
+use crate::report::diagram::{describe, state_lines};
+use crate::trace;
 use crate::witnesses::{Witness, Witnesses};
-use crate::system::{Corruption, LIMITS, Payload, SNAPSHOTS_MAX, Snapshot, System};
+use crate::system::{Beginning, Corruption, LIMITS, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System};
 
-use crate::world::{Action, Breach, Breaches, Database, Snapshots, Wear, World};
+use crate::world::{Action, Breach, Breaches, Database, Wear, World};
 
 /// A system, the bug seeded into it if any, and what was reached while exploring it.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Exploration<D = Crc32c> {
     pub bugs: Bugs,
     /// What the checker is made blind to, to show that this is noticed.
     pub blindness: Blindness,
+    /// What stands there at first, where something does.
+    old: Snapshot,
     /// What was reached.
     pub witnesses: Witnesses,
     /// What was healed already.
@@ -64,6 +68,7 @@ impl<D: Digest> Exploration<D> {
             system,
             bugs,
             blindness,
+            old: System::old_snapshot::<D>(),
             witnesses: Witnesses::default(),
             healed: Healed::default(),
             after_crash: Mutex::default(),
@@ -74,7 +79,11 @@ impl<D: Digest> Exploration<D> {
     /// The snapshot of that number.
     #[must_use]
     pub fn snapshot(&self, number: u8) -> &Snapshot {
-        &self.system.snapshots[usize::from(number)]
+        if number == OLD_SNAPSHOT {
+            &self.old
+        } else {
+            &self.system.snapshots[usize::from(number)]
+        }
     }
 
     /// A chunk as it arrives.
@@ -108,15 +117,28 @@ impl<D: Digest> Exploration<D> {
         let arrived = self.chunk(snapshot, chunk, wear);
         let number = arrived.identity.database.number();
         let vacancy = self.vacancy(world);
+        let place_is_free = vacancy == Vacancy::Free;
         let before = world.databases[usize::from(number)].state.clone();
         let event = Event::ChunkArrived {
             chunk: arrived.clone(),
             vacancy,
             older_start: OlderStart::Refused,
         };
+        if arrived.offset == 0
+            && let Some(file) = &mut world.disk.files_mut(number).partial
+        {
+            file.is_left_over = true;
+        }
         let told = self.take(world, number, event);
-        let breach = self.judge_admission(world, &before, &arrived, told.as_ref());
+        let breach = self.judge_admission(world, &before, &arrived, place_is_free, told.as_ref());
         note(world, breach);
+        if breach.is_none()
+            && world.databases[usize::from(number)].is_at_rest()
+            && let Some(file) = &mut world.disk.files_mut(number).partial
+        {
+            // Refused: the attempt goes on.
+            file.is_left_over = false;
+        }
         told
     }
 
@@ -127,7 +149,7 @@ impl<D: Digest> Exploration<D> {
         let before = world.databases[usize::from(number)].state.clone();
         let cause = Cause::of(&event);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            crate::bugs::step(self.bugs, limits, before.clone(), event)
+            mistakes::step(self.bugs, limits, before.clone(), event)
         }));
         let Ok(step) = stepped else {
             world.breaches.note(Breach::Panicked);
@@ -142,33 +164,95 @@ impl<D: Digest> Exploration<D> {
         if refused && (step.state != before || step.effects.len() != 1) {
             world.breaches.note(Breach::RefusedYetChanged);
         }
+        note(world, Self::judge_step(&before, cause, &step.state, &step.effects));
         let database = &mut world.databases[usize::from(number)];
         database.state = step.state;
         database.effects = step.effects;
-        self.tell(world, number)
+        let told = self.tell(world, number);
+        let database = &mut world.databases[usize::from(number)];
+        if database.is_at_rest() {
+            database.has_failed = false;
+        }
+        told
     }
 
     /// Performs, or fails, the next outstanding effect, and feeds back what came of it.
-    pub fn perform_next(&self, world: &mut World<D>, number: u8, failing: Option<(Damage, FailureKind)>) {
+    pub fn perform_next(
+        &self,
+        world: &mut World<D>,
+        number: u8,
+        failing: Option<(Damage, FailureKind)>,
+    ) -> Option<Reply<u8>> {
+        let performed = self.perform_one(world, number, failing);
+        if let Err((operation, _)) = &performed {
+            self.witnesses.note_failure(*operation);
+            world.databases[usize::from(number)].has_failed = true;
+        }
+        let performed = mistakes::forgive(self.bugs, &mut world.disk, number, performed);
+        match performed {
+            Ok(()) if world.databases[usize::from(number)].effects.is_empty() => {
+                self.take(world, number, Event::EffectsPerformed)
+            }
+            Ok(()) => self.tell(world, number),
+            Err((operation, error)) => {
+                world.databases[usize::from(number)].effects.clear();
+                let kind = error.kind;
+                let failure = Failure { operation, kind };
+                let told = self.take(world, number, Event::EffectFailed(failure));
+                let went_on = match world.databases[usize::from(number)].state {
+                    State::AwaitingChunk(_) | State::AwaitingPublication(_) => Some(Breach::CarriedOnAfterFailure),
+                    State::AwaitingStart(_) | State::AwaitingRemoval(_) => None,
+                };
+                note(world, went_on);
+                told
+            }
+        }
+    }
+
+    /// What the receiver answers to an action.
+    pub fn reply_to(&self, world: &World<D>, action: Action) -> Option<Reply<u8>> {
+        let mut world = world.clone();
+        match action {
+            Action::Deliver { snapshot, chunk, wear } => self.deliver(&mut world, snapshot, chunk, wear),
+            Action::Abort { database } => self.take(&mut world, database, Event::AbortRequested),
+            Action::Expire { database } => self.take(&mut world, database, Event::IdleExpired),
+            Action::Perform { database } => self.perform_next(&mut world, database, None),
+            Action::Fail { database, damage, kind } => self.perform_next(&mut world, database, Some((damage, kind))),
+            Action::Send { .. }
+            | Action::Open
+            | Action::OpenFailing { .. }
+            | Action::Crash { .. }
+            | Action::CrashOpening { .. } => None,
+        }
+    }
+
+    fn perform_one(
+        &self,
+        world: &mut World<D>,
+        number: u8,
+        failing: Option<(Damage, FailureKind)>,
+    ) -> Result<(), (Operation, StorageError)> {
         let (disk, database) = (&mut world.disk, &mut world.databases[usize::from(number)]);
-        let publishes = match database.effects.first() {
-            Some(Effect::Publish(verified)) => self.number_of(verified.identity()),
-            Some(_) | None => None,
+        let (publishes, creates) = match database.effects.first() {
+            Some(Effect::Publish(verified)) => (self.number_of(verified.identity()), false),
+            Some(Effect::Create) => (None, true),
+            Some(_) | None => (None, false),
         };
+        let left_over = disk.files(number).partial.as_ref().is_some_and(|file| file.is_left_over);
         let instead = match database.effects.first() {
             Some(effect) if failing.is_none() => {
                 let partial = &mut database.partial;
-                crate::bugs::performs_instead(self.bugs, &database.state, effect, disk, number, partial)
+                mistakes::performs_instead(self.bugs, &database.state, effect, disk, number, partial)
             }
-            Some(_) | None => false,
+            Some(_) | None => None,
         };
-        let performed = match failing {
-            None if instead => {
+        let performed = match (failing, instead) {
+            (None, Some(performed)) => {
                 database.effects.remove(0);
-                Ok(())
+                performed
             }
-            None => perform_on(disk, number, database),
-            Some((damage, kind)) => {
+            (None, None) => perform_on(disk, number, database),
+            (Some((damage, kind)), _) => {
                 world.failures_left -= 1;
                 let (after, then) = (0, Then::Works);
                 let mut disk = Failing {
@@ -181,41 +265,30 @@ impl<D: Digest> Exploration<D> {
                 perform_on(&mut disk, number, database)
             }
         };
+        let mut breach = None;
         if let Some(published) = publishes
             && !matches!(failing, Some((Damage::Nothing, _)))
         {
             database.begun.add(published);
             if let Some(file) = disk.files_mut(number).snapshot_mut() {
                 file.published_as = Some(published);
+                file.is_left_over = false;
             }
+            breach = left_over.then_some(Breach::OtherAttemptPublished);
         }
-        let performed = crate::bugs::forgive(self.bugs, disk, number, performed);
-        match performed {
-            Ok(()) if database.effects.is_empty() => {
-                self.take(world, number, Event::EffectsPerformed);
-            }
-            Ok(()) => {
-                self.tell(world, number);
-            }
-            Err((operation, error)) => {
-                database.effects.clear();
-                let kind = error.kind;
-                let failure = Failure { operation, kind };
-                self.take(world, number, Event::EffectFailed(failure));
-                let went_on = match world.databases[usize::from(number)].state {
-                    State::AwaitingChunk(_) | State::AwaitingPublication(_) => Some(Breach::CarriedOnAfterFailure),
-                    State::AwaitingStart(_) | State::AwaitingRemoval(_) => None,
-                };
-                note(world, went_on);
-            }
+        let stays_left_over = disk.files(number).partial.as_ref().is_some_and(|file| file.is_left_over);
+        if creates && performed.is_ok() && stays_left_over {
+            breach = Some(Breach::OldFileOpened);
         }
+        note(world, breach);
+        performed
     }
 
     /// Opens a receiver: the shipped recovery, on a disk of which an operation may fail.
     pub fn open(&self, world: &mut World<D>, failing: Option<(u8, Damage)>) {
         let orphans = orphans(&world.disk);
         let recovered = match failing {
-            None => crate::bugs::recover(self.bugs, &mut world.disk),
+            None => mistakes::recover(self.bugs, &mut world.disk),
             Some((after, damage)) => {
                 world.failures_left -= 1;
                 let (kind, then) = (FailureKind::Other, Then::Works);
@@ -227,9 +300,10 @@ impl<D: Digest> Exploration<D> {
                     then,
                     kind,
                 };
-                crate::bugs::recover(self.bugs, &mut disk)
+                mistakes::recover(self.bugs, &mut disk)
             }
         };
+        mistakes::after_opening(self.bugs, &mut world.disk);
         let Ok(left) = recovered else {
             // A listing or a directory sync that failed is a reason to refuse; a removal is none.
             let removal_failed = failing.is_none_or(|(after, _)| (1..=orphans).contains(&after));
@@ -271,7 +345,7 @@ impl<D: Digest> Exploration<D> {
             kind: FailureKind::Other,
         };
         // Cut off: whatever it returns, nobody is there to be told.
-        let _cut = crate::bugs::recover(self.bugs, &mut failing);
+        let _cut = mistakes::recover(self.bugs, &mut failing);
         disk
     }
 
@@ -296,6 +370,7 @@ impl<D: Digest> Exploration<D> {
 
     /// The process's memory goes; the disk is what the crash left.
     fn crash(&self, world: &mut World<D>, disk: &Disk, left: u16) {
+        let left = if self.blindness.loses_nothing { 0 } else { left };
         let chosen = self.after_crash(disk, |disks| disks.get(usize::from(left)).cloned());
         if let Some(disk) = chosen {
             self.witnesses.note_crash(world, &disk, left);
@@ -330,9 +405,12 @@ impl<D: Digest> Exploration<D> {
                 | Effect::Publish(_)
                 | Effect::SyncDirectory
                 | Effect::Remove => return None,
-                Effect::Report(_) => {
+                Effect::Report(progress) => {
+                    let follows = *progress == Progress::Following;
                     self.witnesses.reach(Witness::ProgressReported);
                     database.effects.remove(0);
+                    let early = follows && !world.disk.files(number).snapshot_is_durable();
+                    note(world, early.then_some(Breach::FollowingOutOfStep));
                 }
                 Effect::Reply(reply) => {
                     let reply = reply.clone();
@@ -395,7 +473,7 @@ impl<D: Digest> Model for Exploration<D> {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World<D>> {
-        vec![World {
+        let mut world = World {
             sent: [0; SNAPSHOTS_MAX],
             databases: [Database::default(), Database::default()],
             disk: Disk::new(self.system.persistence),
@@ -403,7 +481,19 @@ impl<D: Digest> Model for Exploration<D> {
             crashes_left: self.system.crashes_max,
             failures_left: self.system.failures_max,
             breaches: Breaches::default(),
-        }]
+        };
+        match self.system.beginning {
+            Beginning::Fresh => {}
+            Beginning::Old => {
+                world.disk.put_old(0, &self.old.bytes, OLD_SNAPSHOT);
+                world.databases[0].acknowledged = Some(OLD_SNAPSHOT);
+            }
+        }
+        vec![world]
+    }
+
+    fn within_boundary(&self, _: &World<D>) -> bool {
+        !self.blindness.sees_no_state
     }
 
     fn actions(&self, world: &World<D>, actions: &mut Vec<Action>) {
@@ -418,7 +508,8 @@ impl<D: Digest> Model for Exploration<D> {
             let database = snapshot.identity.database.number();
             if world.is_open && world.databases[usize::from(database)].is_at_rest() {
                 let wears = |chunk: u8| wears(self.system.corruption, &snapshot.chunks[usize::from(chunk)]);
-                let arrivals = (0..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
+                let first = if self.blindness.never_duplicates { sent.saturating_sub(1) } else { 0 };
+                let arrivals = (first..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
                 actions.extend(arrivals.map(|(chunk, wear)| Action::Deliver {
                     snapshot: number,
                     chunk,
@@ -443,7 +534,8 @@ impl<D: Digest> Model for Exploration<D> {
                 continue;
             }
             actions.push(Action::Perform { database });
-            if world.failures_left > 0 {
+            let syncs = matches!(known.effects.first(), Some(Effect::Sync | Effect::SyncDirectory));
+            if world.failures_left > 0 && !(syncs && self.blindness.syncs_never_fail) {
                 let other = FailureKind::Other;
                 actions.extend([Damage::Nothing, Damage::Done].map(|damage| Action::Fail {
                     database,
@@ -459,6 +551,7 @@ impl<D: Digest> Model for Exploration<D> {
         match action {
             Action::Send { snapshot } => world.sent[usize::from(snapshot)] += 1,
             Action::Deliver { snapshot, chunk, wear } => {
+                self.note_arrival(last, snapshot, chunk, wear);
                 self.deliver(&mut world, snapshot, chunk, wear);
             }
             Action::Abort { database } => {
@@ -466,34 +559,127 @@ impl<D: Digest> Model for Exploration<D> {
                 self.take(&mut world, database, Event::AbortRequested);
             }
             Action::Expire { database } => {
+                if last.databases[usize::from(database)].state.is_running() {
+                    self.witnesses.reach(Witness::Expired);
+                }
                 self.take(&mut world, database, Event::IdleExpired);
             }
-            Action::Perform { database } => self.perform_next(&mut world, database, None),
+            Action::Perform { database } => {
+                self.perform_next(&mut world, database, None);
+            }
             Action::Open => self.open(&mut world, None),
             Action::OpenFailing { after, damage } => self.open(&mut world, Some((after, damage))),
             Action::Crash { left } => self.crash(&mut world, &last.disk, left),
             Action::CrashOpening { after, left } => {
+                self.witnesses.reach(Witness::OpeningCrashed);
                 let disk = self.opening_cut_short(&last.disk, after);
                 self.crash(&mut world, &disk, left);
             }
-            Action::Fail { database, damage, kind } => self.perform_next(&mut world, database, Some((damage, kind))),
+            Action::Fail { database, damage, kind } => {
+                self.perform_next(&mut world, database, Some((damage, kind)));
+            }
         }
         let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
         let mut files = last.disk.databases.iter().zip(&world.disk.databases);
         if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
             world.breaches.note(Breach::SnapshotVanished);
         }
+        if let Some(number) = acts_on(&self.system, action)
+            && touches_another(last, &world, number)
+        {
+            world.breaches.note(Breach::OtherDatabaseTouched);
+        }
         Some(world)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::properties()
+        properties::properties(self.blindness.rule)
+    }
+
+    fn format_action(&self, action: &Action) -> String {
+        trace::line(*action)
+    }
+
+    fn format_step(&self, last: &World<D>, action: Action) -> Option<String> {
+        let next = self.next_state(last, action)?;
+        let mut lines = vec![describe(self, last, action)];
+        lines.extend(self.reply_to(last, action).map(|reply| format!("answered: {reply:?}")));
+        lines.extend(state_lines(self, &next));
+        lines.push(format!(
+            "crashes left {}, failures left {}",
+            next.crashes_left, next.failures_left
+        ));
+        Some(lines.join("\n"))
     }
 }
 
 fn wears(corruption: Corruption, chunk: &Chunk<u8, Payload>) -> &'static [Wear] {
+    const ALL: &[Wear] = &[
+        Wear::Intact,
+        Wear::Longer,
+        Wear::HugeTotal,
+        Wear::FarOffset,
+        Wear::Flipped,
+        Wear::Cut,
+    ];
     match corruption {
-        Corruption::Possible if !chunk.data.is_empty() => &[Wear::Intact, Wear::Flipped, Wear::Cut],
-        Corruption::Possible | Corruption::Never => &[Wear::Intact],
+        Corruption::Never => &ALL[..1],
+        Corruption::Payload if chunk.data.is_empty() => &ALL[..1],
+        Corruption::Payload => &[Wear::Intact, Wear::Flipped, Wear::Cut],
+        Corruption::Header if chunk.data.is_empty() => &ALL[..4],
+        Corruption::Header => ALL,
+    }
+}
+
+/// The database whose call an action belongs to.
+fn acts_on(system: &System, action: Action) -> Option<u8> {
+    match action {
+        Action::Deliver { snapshot, .. } => {
+            let snapshot = &system.snapshots[usize::from(snapshot)];
+            Some(snapshot.identity.database.number())
+        }
+        Action::Abort { database }
+        | Action::Expire { database }
+        | Action::Perform { database }
+        | Action::Fail { database, .. } => Some(database),
+        Action::Send { .. }
+        | Action::Open
+        | Action::OpenFailing { .. }
+        | Action::Crash { .. }
+        | Action::CrashOpening { .. } => None,
+    }
+}
+
+/// Whether the other database's transfer, or the bytes under one of its names, changed.
+fn touches_another<D: Digest>(before: &World<D>, after: &World<D>, number: u8) -> bool {
+    let other = 1 - number;
+    let place = usize::from(other);
+    let bytes = |file: Option<&File>| file.map(|file| file.bytes.clone());
+    let visible = |world: &World<D>| {
+        let files = world.disk.files(other);
+        (bytes(files.partial.as_ref()), bytes(files.snapshot()))
+    };
+    before.databases[place] != after.databases[place] || visible(before) != visible(after)
+}
+
+impl<D: Digest> Exploration<D> {
+    fn note_arrival(&self, world: &World<D>, snapshot: u8, chunk: u8, wear: Wear) {
+        match wear {
+            Wear::Intact => {}
+            Wear::Flipped | Wear::Cut | Wear::Longer | Wear::HugeTotal | Wear::FarOffset => {
+                self.witnesses.reach(Witness::Damaged);
+            }
+        }
+        let arrived = &self.snapshot(snapshot).chunks[usize::from(chunk)];
+        let State::AwaitingChunk(phase) = &world.databases[usize::from(arrived.identity.database.number())].state
+        else {
+            return;
+        };
+        if phase.identity == arrived.identity && arrived.offset < phase.received_bytes && !arrived.data.is_empty() {
+            self.witnesses.reach(Witness::Duplicated);
+        }
+        if phase.identity == arrived.identity && arrived.offset > phase.received_bytes {
+            self.witnesses.reach(Witness::Reordered);
+        }
     }
 }

@@ -5,13 +5,13 @@
 //! happens, because the number of steps is bounded.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 use snapshot_receiver::protocol::{Digest, Event, Rejection, Reply};
 
 use crate::disk::Files;
 use crate::exploration::Exploration;
+use crate::search::fingerprint;
 use crate::system::SNAPSHOTS_MAX;
 use crate::world::{Database, Snapshots, Wear, World};
 
@@ -97,12 +97,6 @@ impl Healed {
             healed
         })
     }
-}
-
-fn fingerprint(world: &impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    world.hash(&mut hasher);
-    hasher.finish()
 }
 
 enum Healing {

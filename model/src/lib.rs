@@ -6,30 +6,37 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `system` | which sources, snapshots and faults a bounded world has |
+//! | `system` | which sources, snapshots and faults a bounded world has: the table of bounds |
 //! | `world` | the states that the checker explores, and what can happen in them |
 //! | `exploration` | the steps, taken by the receiver's own code |
+//! | `judgement` | what the clauses say of one step |
 //! | `disk` | a disk in memory, and one whose next operation fails |
-//! | `properties` | what must hold in every state, and what must be reached |
+//! | `properties` | what must hold in every state |
+//! | `witnesses` | what must be reached for that to mean anything |
+//! | `healing` | liveness, judged in every state |
 //! | `bugs` | seeded bugs that the properties must catch |
-//! | `clauses` | what is promised, where it is kept, what checks it |
-//! | `check` | runs the checker over one system |
-//! | `report`, `report_files` | results for people; for programs and CI summaries |
-//! | `traceability` | from a clause to what checks it |
+//! | `check`, `search` | the checker over one configuration; shortest ways and a second count |
+//! | `lies` | ways in which a checker lies, each of which must be noticed |
+//! | `trace`, `replay` | a counterexample as a file, and its way back |
+//! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
+//! | `report` | results for people and for programs |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
 
 pub mod bugs;
 pub mod check;
 pub mod clauses;
-
 pub mod disk;
 pub mod exploration;
 pub mod harness;
-
+pub mod healing;
+pub mod judgement;
+pub mod lies;
 pub mod properties;
+pub mod replay;
 pub mod report;
-pub mod report_files;
-
+pub mod search;
 pub mod system;
+pub mod trace;
 pub mod traceability;
+pub mod witnesses;
 pub mod world;

@@ -1,13 +1,14 @@
-//! The bounded worlds that are explored.
+//! The bounded worlds that are explored: each system in each of its configurations.
 //!
-//! Guarantees: every bound of a world is a number in its `System`; the table of all systems is
-//! `systems()`. Refuses to know: how a world is explored.
+//! Guarantees: every bound of a world is a number in its `System`; the one table of bounds is
+//! `FAMILIES`. Losses, copies, reorderings, delays, damaged chunks, aborts and expiries have no
+//! bound: they may come in every state. Refuses to know: how a world is explored.
 
 use arrayvec::ArrayVec;
 use snapshot_receiver::protocol::{Chunk, ClusterId, DatabaseId, Digest, Identity, Limits};
 
 use crate::disk::Persistence;
-use crate::properties::Witness;
+use crate::witnesses::Witness;
 
 /// Databases in a world, at most.
 pub const DATABASES_MAX: usize = 2;
@@ -25,8 +26,8 @@ pub const LIMITS: Limits = Limits {
     report_bytes: 2,
 };
 
-/// A chunk's bytes.
-pub type Payload = ArrayVec<u8, CHUNK_BYTES_MAX>;
+/// A chunk's bytes: room for one more than a receiver takes.
+pub type Payload = ArrayVec<u8, { CHUNK_BYTES_MAX + 1 }>;
 
 /// One snapshot and the chunks that its source sends, in order.
 #[derive(Clone, Debug)]
@@ -45,7 +46,43 @@ pub enum Corruption {
     /// None.
     Never,
     /// Any chunk that carries bytes may come with one bit flipped, or cut short by a byte.
-    Possible,
+    Payload,
+    /// Besides, any chunk may come with a byte too many, or with a total or an offset that is the
+    /// largest number there is.
+    Header,
+}
+
+/// What stands on the disk when the first receiver opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Beginning {
+    /// Nothing.
+    Fresh,
+    /// A snapshot of the first database, which an earlier receiver committed, and an orphan partial
+    /// of it, which a crash left.
+    Old,
+}
+
+/// How much is explored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Profile {
+    /// On each push: every system, within a minute on two cores.
+    Quick,
+    /// Each night: one more crash and one more failing operation, within a quarter of an hour.
+    Full,
+    /// Larger bounds, and simulation of worlds too large to exhaust, for a given time.
+    Deep,
+}
+
+impl Profile {
+    /// As reports have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Full => "full",
+            Self::Deep => "deep",
+        }
+    }
 }
 
 /// A bounded world.
@@ -63,15 +100,21 @@ pub struct System {
     pub corruption: Corruption,
     /// What the disk's file system promises.
     pub persistence: Persistence,
+    /// What stands on the disk at first.
+    pub beginning: Beginning,
     /// Storage operations that may fail, in all.
     pub failures_max: u8,
     /// Times that the power, or the process, may go, in all; at any moment, in an opening too.
     pub crashes_max: u8,
-    /// What an exploration has to reach, or its rules say nothing.
+    /// What an exploration has to reach besides what its bounds say (`witnesses::expected`).
     pub reaches: &'static [Witness],
-    /// Unique states when this was written; another number has to be explained.
-    pub pinned_states: usize,
+    /// Unique states when this was written; another number has to be explained. `None` where the
+    /// configuration is not explored whole.
+    pub pinned_states: Option<usize>,
 }
+
+/// The number under which rules know the snapshot that stood there at first.
+pub const OLD_SNAPSHOT: u8 = 7;
 
 /// A snapshot before it is cut into chunks.
 #[derive(Clone, Copy, Debug)]
@@ -124,53 +167,310 @@ impl Plan {
     }
 }
 
-impl System {
-    fn new<D: Digest>(name: &'static str, about: &'static str, plans: &[Plan]) -> Self {
+/// One system, and the bounds of each of its configurations.
+struct Family {
+    name: &'static str,
+    about: &'static str,
+    plans: &'static [Plan],
+    transfers_max: usize,
+    corruption: Corruption,
+    reaches: &'static [Witness],
+    bounds: &'static [Bounds],
+}
+
+/// One configuration.
+struct Bounds {
+    profile: Profile,
+    persistence: Persistence,
+    beginning: Beginning,
+    crashes_max: u8,
+    failures_max: u8,
+    pinned_states: Option<usize>,
+}
+
+const fn bounds(
+    profile: Profile,
+    persistence: Persistence,
+    beginning: Beginning,
+    crashes_max: u8,
+    failures_max: u8,
+    pinned_states: usize,
+) -> Bounds {
+    Bounds {
+        profile,
+        persistence,
+        beginning,
+        crashes_max,
+        failures_max,
+        pinned_states: if pinned_states == 0 { None } else { Some(pinned_states) },
+    }
+}
+
+use Beginning::{Fresh, Old};
+use Persistence::{Ordered, Weak};
+use Profile::{Deep, Full, Quick};
+
+const BASE: Plan = Plan {
+    cluster: 1,
+    database: 0,
+    snapshot_lsn: 5,
+    bytes: b"abcd",
+    chunks: &[2, 2],
+};
+
+/// The table of bounds: crashes, failing operations, and the number of states pinned.
+const FAMILIES: &[Family] = &[
+    Family {
+        name: "empty",
+        about: "the empty snapshot, and one that a single chunk carries; damage on the way",
+        plans: &[
+            Plan {
+                bytes: b"",
+                chunks: &[0],
+                ..BASE
+            },
+            Plan {
+                bytes: b"x",
+                chunks: &[1],
+                snapshot_lsn: 6,
+                ..BASE
+            },
+        ],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Payload,
+        reaches: &[
+            Witness::StaleRefused,
+            Witness::CrcVerdict,
+            Witness::LengthVerdict,
+            Witness::EmptyFinished,
+            Witness::Damaged,
+            Witness::Replaced,
+        ],
+        bounds: &[
+            bounds(Quick, Ordered, Fresh, 2, 3, 1),
+            bounds(Quick, Weak, Fresh, 2, 2, 1),
+            bounds(Quick, Weak, Old, 2, 2, 1),
+            bounds(Full, Ordered, Old, 3, 3, 1),
+            bounds(Full, Weak, Fresh, 3, 3, 1),
+        ],
+    },
+    Family {
+        name: "hostile",
+        about: "headers and chunks beyond every limit, and a snapshot that differs in its LSN alone",
+        plans: &[BASE, Plan { snapshot_lsn: 6, ..BASE }],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Header,
+        reaches: &[
+            Witness::LimitRefused,
+            Witness::OverrunRefused,
+            Witness::OffsetRefused,
+            Witness::LateRefused,
+            Witness::IdentityRefused,
+            Witness::StaleRefused,
+            Witness::CrcVerdict,
+            Witness::LengthVerdict,
+            Witness::Damaged,
+        ],
+        bounds: &[
+            bounds(Quick, Ordered, Fresh, 0, 1, 1),
+            bounds(Quick, Weak, Old, 1, 1, 1),
+            bounds(Full, Weak, Fresh, 2, 2, 1),
+        ],
+    },
+    Family {
+        name: "one",
+        about: "one snapshot of four chunks, one of them empty; damage on the way",
+        plans: &[Plan {
+            chunks: &[1, 1, 2, 0],
+            ..BASE
+        }],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Payload,
+        reaches: &[
+            Witness::Pending,
+            Witness::Reordered,
+            Witness::Damaged,
+            Witness::OffsetRefused,
+            Witness::LateRefused,
+            Witness::CrcVerdict,
+            Witness::RepeatAnswered,
+        ],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 2, 2, 1),
+            bounds(Quick, Ordered, Fresh, 2, 2, 1),
+            bounds(Quick, Ordered, Old, 2, 2, 1),
+            bounds(Full, Weak, Old, 3, 3, 1),
+            bounds(Full, Ordered, Fresh, 3, 3, 1),
+        ],
+    },
+    Family {
+        name: "identity",
+        about: "snapshots that differ in one field of their identity: checksum, cluster",
+        plans: &[BASE, Plan { bytes: b"abce", ..BASE }, Plan { cluster: 2, ..BASE }],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Never,
+        reaches: &[
+            Witness::Pending,
+            Witness::OffsetRefused,
+            Witness::IdentityRefused,
+            Witness::RepeatAnswered,
+        ],
+        bounds: &[
+            bounds(Quick, Ordered, Fresh, 1, 1, 1),
+            bounds(Quick, Weak, Old, 1, 1, 1),
+            bounds(Full, Weak, Fresh, 2, 2, 1),
+        ],
+    },
+    Family {
+        name: "newer",
+        about: "a snapshot, a newer one of the same source, and one of another source",
+        plans: &[
+            BASE,
+            Plan {
+                bytes: b"wxyz",
+                snapshot_lsn: 6,
+                ..BASE
+            },
+            Plan {
+                bytes: b"mnop",
+                cluster: 2,
+                snapshot_lsn: 1,
+                ..BASE
+            },
+        ],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Never,
+        reaches: &[
+            Witness::Pending,
+            Witness::Replaced,
+            Witness::OffsetRefused,
+            Witness::LateRefused,
+            Witness::IdentityRefused,
+            Witness::StaleRefused,
+            Witness::RepeatAnswered,
+        ],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 1, 2, 1),
+            bounds(Quick, Ordered, Old, 2, 1, 1),
+            bounds(Full, Ordered, Fresh, 2, 2, 1),
+            bounds(Full, Weak, Old, 2, 3, 1),
+        ],
+    },
+    Family {
+        name: "places",
+        about: "two databases and a place for one transfer",
+        plans: &[
+            BASE,
+            Plan {
+                bytes: b"wx",
+                database: 1,
+                chunks: &[1, 1],
+                ..BASE
+            },
+        ],
+        transfers_max: 1,
+        corruption: Corruption::Never,
+        reaches: &[
+            Witness::Pending,
+            Witness::OffsetRefused,
+            Witness::PlaceRefused,
+            Witness::RepeatAnswered,
+        ],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 1, 2, 1),
+            bounds(Full, Ordered, Old, 2, 2, 1),
+        ],
+    },
+    Family {
+        name: "two",
+        about: "two databases, interleaved effect by effect, and a crash of both",
+        plans: &[
+            BASE,
+            Plan {
+                bytes: b"wxyz",
+                database: 1,
+                snapshot_lsn: 9,
+                ..BASE
+            },
+        ],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Never,
+        reaches: &[Witness::Pending, Witness::OffsetRefused, Witness::RepeatAnswered],
+        bounds: &[
+            bounds(Quick, Ordered, Fresh, 1, 1, 1),
+            bounds(Quick, Weak, Fresh, 1, 1, 1),
+            bounds(Quick, Weak, Old, 1, 1, 1),
+            bounds(Full, Weak, Fresh, 1, 2, 1),
+            bounds(Full, Ordered, Old, 2, 2, 1),
+        ],
+    },
+    Family {
+        name: "large",
+        about: "two databases with two snapshots each and everything that goes wrong at once: simulated, not exhausted",
+        plans: &[
+            Plan {
+                chunks: &[1, 1, 2, 0],
+                ..BASE
+            },
+            Plan {
+                bytes: b"wxyz",
+                chunks: &[1, 1, 1, 1],
+                snapshot_lsn: 6,
+                ..BASE
+            },
+            Plan {
+                bytes: b"mnop",
+                database: 1,
+                chunks: &[2, 1, 1],
+                ..BASE
+            },
+        ],
+        transfers_max: 1,
+        corruption: Corruption::Header,
+        reaches: &[],
+        bounds: &[
+            bounds(Deep, Weak, Fresh, 6, 8, 0),
+            bounds(Deep, Ordered, Old, 6, 8, 0),
+        ],
+    },
+];
+
+impl Family {
+    fn system<D: Digest>(&self, bounds: &Bounds) -> System {
         assert!(
-            plans.len() <= SNAPSHOTS_MAX,
+            self.plans.len() <= SNAPSHOTS_MAX,
             "a world has at most {SNAPSHOTS_MAX} snapshots"
         );
-        Self {
-            name,
-            about,
-            snapshots: plans.iter().map(|plan| plan.cut::<D>()).collect(),
-            transfers_max: DATABASES_MAX,
-            corruption: Corruption::Never,
-            persistence: Persistence::Weak,
-            failures_max: 0,
-            crashes_max: 0,
-            reaches: &[],
-            pinned_states: 0,
+        System {
+            name: self.name,
+            about: self.about,
+            snapshots: self.plans.iter().map(|plan| plan.cut::<D>()).collect(),
+            transfers_max: self.transfers_max,
+            corruption: self.corruption,
+            persistence: bounds.persistence,
+            beginning: bounds.beginning,
+            failures_max: bounds.failures_max,
+            crashes_max: bounds.crashes_max,
+            reaches: self.reaches,
+            pinned_states: bounds.pinned_states,
         }
     }
+}
 
-    fn corrupting(self) -> Self {
-        let corruption = Corruption::Possible;
-        Self { corruption, ..self }
-    }
-
-    fn failing(self, failures_max: u8) -> Self {
-        Self { failures_max, ..self }
-    }
-
-    fn pinned(self, pinned_states: usize, reaches: &'static [Witness]) -> Self {
-        Self {
-            reaches,
-            pinned_states,
-            ..self
-        }
-    }
-
-    fn crashing(self, crashes_max: u8, persistence: Persistence) -> Self {
-        Self {
-            crashes_max,
-            persistence,
-            ..self
-        }
-    }
-
-    fn with_places(self, transfers_max: usize) -> Self {
-        Self { transfers_max, ..self }
+impl System {
+    /// The system and its configuration, as in `newer/weak/old/2+1`: crashes and failing operations.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let persistence = match self.persistence {
+            Ordered => "ordered",
+            Weak => "weak",
+        };
+        let beginning = match self.beginning {
+            Fresh => "fresh",
+            Old => "old",
+        };
+        let (crashes, failures) = (self.crashes_max, self.failures_max);
+        format!("{}/{persistence}/{beginning}/{crashes}+{failures}", self.name)
     }
 
     /// The databases that snapshots are sent for.
@@ -182,240 +482,42 @@ impl System {
         };
         (0u8..2).filter(sent_for).map(DatabaseId::<u8>::numbered)
     }
+
+    /// The snapshot that stood there at first.
+    #[must_use]
+    pub fn old_snapshot<D: Digest>() -> Snapshot {
+        Plan {
+            bytes: b"old",
+            chunks: &[2, 1],
+            snapshot_lsn: 1,
+            ..BASE
+        }
+        .cut::<D>()
+    }
 }
 
-/// Every system of the gate, its declared checksums honest for the receiver's digest.
+/// The systems of a profile, their declared checksums honest for the receiver's digest: those of
+/// the profile itself and of the smaller ones.
 #[must_use]
-pub fn systems<D: Digest>() -> Vec<System> {
-    use Witness::{
-        Committed, CommittedAborted, CommittedCrashed, CrcVerdict, FailureAnswered, IdentityRefused, Killed,
-        LengthVerdict, OffsetRefused, OrphanOwed, OrphanSwept, Pending, PlaceRefused, PowerLost, ProgressReported,
-        RemovalOwed, RepeatAnswered, RunningAborted, StaleRefused,
+pub fn systems<D: Digest>(profile: Profile) -> Vec<System> {
+    let of = |family: &'static Family| {
+        let wanted = family.bounds.iter().filter(move |bounds| bounds.profile <= profile);
+        wanted.map(move |bounds| family.system::<D>(bounds))
     };
-    let base = Plan {
-        cluster: 1,
-        database: 0,
-        snapshot_lsn: 5,
-        bytes: b"abcd",
-        chunks: &[2, 2],
+    FAMILIES.iter().flat_map(of).collect()
+}
+
+/// Every system once with the smallest bounds at which everything can still go wrong: where seeded
+/// bugs are hunted.
+#[must_use]
+pub fn small_systems<D: Digest>() -> Vec<System> {
+    let small = |family: &'static Family| {
+        let of = move |persistence, beginning| {
+            let bounds = bounds(Quick, persistence, beginning, 1, 1, 0);
+            family.system::<D>(&bounds)
+        };
+        [of(Weak, Fresh), of(Ordered, Old)]
     };
-    vec![
-        System::new::<D>(
-            "one",
-            "one snapshot of four chunks, one of them empty; damage on the way, two failing operations",
-            &[Plan {
-                bytes: b"abcd",
-                chunks: &[1, 1, 2, 0],
-                ..base
-            }],
-        )
-        .corrupting()
-        .crashing(2, Persistence::Weak)
-        .failing(2)
-        .pinned(
-            54_403,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                CrcVerdict,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-        System::new::<D>(
-            "empty",
-            "the empty snapshot, and one that a single chunk carries",
-            &[
-                Plan {
-                    bytes: b"",
-                    chunks: &[0],
-                    ..base
-                },
-                Plan {
-                    bytes: b"x",
-                    chunks: &[1],
-                    snapshot_lsn: 6,
-                    ..base
-                },
-            ],
-        )
-        .corrupting()
-        .crashing(2, Persistence::Ordered)
-        .failing(3)
-        .pinned(
-            29_754,
-            &[
-                Committed,
-                StaleRefused,
-                CrcVerdict,
-                LengthVerdict,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-        System::new::<D>(
-            "newer",
-            "a snapshot, a newer one of the same source, and one of another source",
-            &[
-                base,
-                Plan {
-                    bytes: b"wxyz",
-                    snapshot_lsn: 6,
-                    ..base
-                },
-                Plan {
-                    bytes: b"mnop",
-                    cluster: 2,
-                    snapshot_lsn: 1,
-                    ..base
-                },
-            ],
-        )
-        .crashing(1, Persistence::Weak)
-        .failing(2)
-        .pinned(
-            259_695,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                IdentityRefused,
-                StaleRefused,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-        System::new::<D>(
-            "identity",
-            "snapshots that differ in one field of their identity: checksum, total, cluster",
-            &[
-                base,
-                Plan { bytes: b"abce", ..base },
-                Plan {
-                    bytes: b"abc",
-                    chunks: &[2, 1],
-                    cluster: 2,
-                    ..base
-                },
-            ],
-        )
-        .crashing(1, Persistence::Ordered)
-        .failing(1)
-        .pinned(
-            50_056,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                IdentityRefused,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-        System::new::<D>(
-            "places",
-            "two databases and a place for one transfer",
-            &[
-                base,
-                Plan {
-                    bytes: b"wx",
-                    database: 1,
-                    chunks: &[1, 1],
-                    ..base
-                },
-            ],
-        )
-        .with_places(1)
-        .crashing(1, Persistence::Weak)
-        .failing(2)
-        .pinned(
-            473_065,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                PlaceRefused,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-        System::new::<D>(
-            "two",
-            "two databases, interleaved effect by effect, and a crash of both",
-            &[
-                base,
-                Plan {
-                    bytes: b"wxyz",
-                    database: 1,
-                    snapshot_lsn: 9,
-                    ..base
-                },
-            ],
-        )
-        .crashing(1, Persistence::Ordered)
-        .failing(1)
-        .pinned(
-            199_857,
-            &[
-                Pending,
-                Committed,
-                OffsetRefused,
-                RunningAborted,
-                CommittedAborted,
-                FailureAnswered,
-                RemovalOwed,
-                RepeatAnswered,
-                ProgressReported,
-                Killed,
-                PowerLost,
-                CommittedCrashed,
-                OrphanSwept,
-                OrphanOwed,
-            ],
-        ),
-    ]
+    let exhausted = FAMILIES.iter().filter(|family| !family.reaches.is_empty());
+    exhausted.flat_map(small).collect()
 }

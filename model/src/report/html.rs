@@ -55,6 +55,7 @@ fn header(results: &Results) -> Markup {
         let clauses = results.clauses.iter();
         clauses.filter(|clause| Status::of(clause) == wanted).count()
     };
+    let (unverified, pending) = (with_status(Status::Unverified), with_status(Status::Pending));
     html! {
         header {
             h1 { "Gate: " span class={ "verdict " (class) } { (results.verdict.word()) } }
@@ -68,7 +69,7 @@ fn header(results: &Results) -> Markup {
                 (figure(
                     "clauses",
                     &results.clauses.len().to_string(),
-                    &format!("{} unverified, {} pending", with_status(Status::Unverified), with_status(Status::Pending)),
+                    &format!("{unverified} unverified, {pending} pending"),
                 ))
             }
             nav {
@@ -167,7 +168,18 @@ fn growth(systems: &[SystemResult]) -> Markup {
             @if drawings.iter().all(Option::is_none) {
                 p { "The states at each depth were not measured in this run." }
             } @else {
-                figure { @for drawing in drawings.into_iter().flatten() { (drawing) } }
+                figure {
+                    @for drawing in drawings.into_iter().flatten() { (drawing) }
+                    ol class="legend" {
+                        @for (number, system) in svg::grown(systems) {
+                            @let (depth, count) = svg::peak(&system.growth);
+                            li {
+                                (svg::swatch(number)) (number + 1) " " (system.name)
+                                ": at most " (grouped(count)) " at depth " (depth)
+                            }
+                        }
+                    }
+                }
             }
         }
     }
@@ -258,7 +270,7 @@ enum Status {
 impl Status {
     /// A word that is not known here is no verification.
     fn of(clause: &ClauseResult) -> Self {
-        if clause.status == "verified" {
+        if clause.status == "verified" || clause.status.starts_with("verified by ") {
             Self::Verified
         } else if clause.status.starts_with("pending") {
             Self::Pending
@@ -389,66 +401,7 @@ fn grouped_digits(digits: &str) -> String {
     text
 }
 
-/// Colours are variables, so that a dark screen changes only those; paper is always light.
-const STYLE: &str = r#"
-:root{--page:#fff;--ink:#1b1f24;--muted:#5a6470;--line:#d5dae0;--soft:#f4f6f8;--link:#0b5cad;
---good:#0f6b33;--good-soft:#e2f4e8;--bad:#b3141f;--bad-soft:#fde7e8;--arrow:#2a4f7c;
---s0:#1f6fb4;--s1:#c4521a;--s2:#2a8a3e;--s3:#b02a8f;--s4:#7a5cc4;--s5:#8a6d00;--s6:#00808a;--s7:#6b7480}
-@media screen and (prefers-color-scheme:dark){:root{--page:#14181d;--ink:#e4e8ec;--muted:#9aa5b1;--line:#363e48;
---soft:#1d232a;--link:#7db8f5;--good:#7fdc9e;--good-soft:#153422;--bad:#ff8f8f;--bad-soft:#45191c;--arrow:#a9c8ee;
---s0:#6cb2f0;--s1:#f39a63;--s2:#74d187;--s3:#ee85d3;--s4:#b9a3f5;--s5:#dcbc45;--s6:#4fd0da;--s7:#b3bcc7}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:1240px;padding:16px 20px 48px;background:var(--page);color:var(--ink);
-font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
-h1{margin:8px 0;font-size:28px}h2{margin:40px 0 10px;font-size:21px}h3{margin:28px 0 8px;font-size:17px}
-a{color:var(--link)}nav{display:flex;flex-wrap:wrap;gap:4px 18px}
-.verdict,.word{border-radius:4px;padding:1px 7px;font-weight:600}
-.verdict{text-transform:uppercase}.word{font-size:13px;-webkit-box-decoration-break:clone;box-decoration-break:clone}
-.good{color:var(--good);background:var(--good-soft)}.bad{color:var(--bad);background:var(--bad-soft)}
-.none{color:var(--muted);background:var(--soft)}
-.figures{display:flex;flex-wrap:wrap;gap:10px;margin:14px 0}
-.figures div{padding:8px 14px;border:1px solid var(--line);border-radius:6px;background:var(--soft)}
-dt{color:var(--muted);font-size:12px}dd{margin:0;font-size:19px;font-weight:600}
-small,.about,.note{color:var(--muted);font-size:13px;font-weight:400}
-table{width:100%;border-collapse:collapse;font-size:14px}
-th{padding:6px 8px;border-bottom:2px solid var(--line);color:var(--muted);font-size:12px;text-align:left;vertical-align:bottom}
-td{padding:7px 8px;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-td.number,th.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-.layer{text-align:center;white-space:nowrap}.id{white-space:nowrap}
-details ul,figcaption ul{margin:4px 0;padding-left:18px;font-size:13px;overflow-wrap:anywhere}
-summary{cursor:pointer;font-size:13px;color:var(--link)}code{font:.92em ui-monospace,"DejaVu Sans Mono",monospace}
-.way{border-top:1px solid var(--line);padding:6px 0}.way summary{font-size:15px}
-figure{margin:12px 0 28px}figcaption{margin-bottom:8px}
-svg{display:block;width:100%;height:auto;font-family:inherit}.narrow{display:none}
-svg.sequence.wide{max-width:800px}svg.growth.wide{max-width:820px}
-.life{stroke:var(--line);stroke-width:1.2;stroke-dasharray:3 3}.head{fill:var(--soft);stroke:var(--muted)}
-.lane{font-size:12px;font-weight:600;text-anchor:middle;fill:var(--ink)}
-.state{font:9.5px ui-monospace,"DejaVu Sans Mono",monospace;fill:var(--muted)}
-.label{font-size:12px;text-anchor:middle;fill:var(--ink)}
-.label,.state,.mark{paint-order:stroke;stroke:var(--page);stroke-width:3px;stroke-linejoin:round}
-.arrow{fill:none;stroke:var(--arrow);stroke-width:1.6}.point{fill:var(--arrow)}
-.arrow.reply{stroke:var(--muted);stroke-dasharray:5 4}.point.reply{fill:var(--muted)}
-.label.reply{fill:var(--muted);font-style:italic}
-.arrow.fault,.arrow.cross{stroke:var(--bad)}.arrow.cross{stroke-width:2.4}.band{fill:var(--bad-soft)}
-.label.fault{fill:var(--bad);font-weight:600;stroke:var(--bad-soft)}
-.broken{fill:var(--bad-soft);stroke:var(--bad);stroke-width:1.5}
-.label.verdict{text-anchor:start;text-transform:none;fill:var(--bad);stroke:none}
-.grid{stroke:var(--line);stroke-width:.7}.tick,.axis{font-size:11px;fill:var(--muted)}
-.series{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}.mark{font-size:11px;font-weight:700;fill:var(--ink)}
-.s0{stroke:var(--s0)}.s1{stroke:var(--s1);stroke-dasharray:7 4}.s2{stroke:var(--s2);stroke-dasharray:2 4}
-.s3{stroke:var(--s3);stroke-dasharray:9 4 2 4}.s4{stroke:var(--s4)}.s5{stroke:var(--s5);stroke-dasharray:7 4}
-.s6{stroke:var(--s6);stroke-dasharray:2 4}.s7{stroke:var(--s7);stroke-dasharray:9 4 2 4}
-.peak{fill:var(--page);stroke-width:2;stroke-dasharray:none}
-.legend{display:flex;flex-wrap:wrap;gap:4px 20px;list-style:none;padding:0;font-size:13px}
-.swatch{display:inline-block;width:28px;height:8px;margin-right:6px}
-@media screen and (max-width:700px){body{padding:10px 12px 32px}.wide{display:none}.narrow{display:block}
-thead{display:none}table,tbody,tr,td{display:block}
-tr{padding:8px 0;border-bottom:1px solid var(--line)}td,td.number,td.layer{padding:2px 0;border:0;text-align:left;white-space:normal}
-td:empty{display:none}td[data-label]::before{content:attr(data-label) ": ";color:var(--muted);font-size:12px}}
-@media print{body{max-width:none;padding:0;font-size:11px}table{font-size:10px}nav{display:none}
-tr,figcaption,.figures div{break-inside:avoid}h2,h3,figcaption{break-after:avoid}
-svg.sequence{max-height:240mm;break-inside:avoid}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
-"#;
+const STYLE: &str = include_str!("page.css");
 
 #[cfg(test)]
 mod tests {
@@ -552,7 +505,15 @@ mod tests {
         let survived = BugResult::default();
         let text = bug_row(0, &survived, &[]).into_string();
         assert!(text.contains(r#"<span class="word bad">SURVIVED</span>"#), "{text}");
-        assert!(Status::of(&ClauseResult::default()) == Status::Unverified);
+        let status = |status: &str| {
+            let status = status.to_owned();
+            Status::of(&ClauseResult {
+                status,
+                ..ClauseResult::default()
+            })
+        };
+        assert!(status("") == Status::Unverified && status("verifiedly") == Status::Unverified);
+        assert!(status("verified by the compiler") == Status::Verified);
     }
 
     #[test]

@@ -35,10 +35,11 @@ impl Width {
 }
 
 /// How many styles (`s0`, `s1`, ...) the lines of the growth have.
-pub const SERIES_STYLES: usize = 8;
+const SERIES_STYLES: usize = 8;
 
-/// Room for one character of a label and of a state line: a little more than most fonts need.
-const LABEL_CHARACTER: usize = 7;
+/// Room for one character of a label, bold or not, and of a state line: a little more than most
+/// fonts need.
+const LABEL_CHARACTER: usize = 8;
 const SMALL_CHARACTER: usize = 6;
 /// From one line of text to the next.
 const LABEL_LINE: usize = 15;
@@ -124,6 +125,7 @@ impl Drawing {
 
     fn step(&mut self, number: usize, step: &DiagramStep) {
         self.states(&step.before);
+        self.y += 3;
         let (from, to) = (self.lane(step.from), self.lane(step.to));
         let (arrow, fault) = if step.is_fault {
             (Arrow::Fault, "FAULT: ")
@@ -170,10 +172,12 @@ impl Drawing {
 
     /// Lines of text around `x`, moved so that they stay inside the drawing.
     fn label(&mut self, class: &str, x: usize, text: &str) {
-        let characters = ((self.width - 2 * MARGIN) / LABEL_CHARACTER).min(64);
-        for line in wrapped(text, characters) {
-            let half = (line.chars().count() * LABEL_CHARACTER).div_ceil(2) + MARGIN;
-            let x = x.min(self.width.saturating_sub(half)).max(half.min(self.width / 2));
+        let characters = ((self.width - 2 * MARGIN) / LABEL_CHARACTER).min(60);
+        let lines = wrapped(text, characters);
+        let longest = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+        let half = (longest * LABEL_CHARACTER).div_ceil(2) + MARGIN;
+        let x = x.min(self.width.saturating_sub(half)).max(half.min(self.width / 2));
+        for line in lines {
             self.y += LABEL_LINE;
             self.push(html! { text class={ "label " (class) } x=(x) y=(self.y - 3) { (line) } });
         }
@@ -278,43 +282,46 @@ pub fn growth(systems: &[SystemResult], width: Width) -> Option<Markup> {
                 text class="tick" text-anchor="middle" x=(x) y=(bottom + 15.0) { (depth) }
             }
             text class="axis" text-anchor="middle" x=(left.midpoint(right)) y=(bottom + 32.0) { "depth (steps)" }
-            text class="axis" text-anchor="middle" transform={ "translate(12 " (top.midpoint(bottom)) ") rotate(-90)" } {
+            text class="axis" text-anchor="middle"
+                transform={ "translate(12 " (top.midpoint(bottom)) ") rotate(-90)" } {
                 "unique states (log)"
             }
-            @for (style, system) in grown(systems) {
-                path class={ "series s" (style % SERIES_STYLES) } d=(plot.path(&system.growth)) {
+            @for (number, system) in grown(systems) {
+                path class={ "series " (style(number)) } d=(plot.path(&system.growth)) {
                     title { (system.name) }
                 }
             }
-            @for (style, system) in grown(systems) {
+            @for (number, system) in grown(systems) {
                 @let (depth, count) = peak(&system.growth);
-                circle class={ "peak s" (style % SERIES_STYLES) } cx=(plot.x(depth)) cy=(plot.y(count)) r="3" {}
-                text class="mark" text-anchor="middle" x=(plot.x(depth)) y=(plot.y(count) - 6.0) { (style + 1) }
-            }
-        }
-        @if width == Width::Wide {
-            ol class="legend" {
-                @for (style, system) in grown(systems) {
-                    @let (depth, count) = peak(&system.growth);
-                    li {
-                        svg class="swatch" viewBox="0 0 28 8" aria-hidden="true" {
-                            path class={ "series s" (style % SERIES_STYLES) } d="M0 4H28" {}
-                        }
-                        (style + 1) " " (system.name) ": at most " (count) " at depth " (depth)
-                    }
-                }
+                circle class={ "peak " (style(number)) } cx=(plot.x(depth)) cy=(plot.y(count)) r="3" {}
+                text class="mark" text-anchor="middle" x=(plot.x(depth)) y=(plot.y(count) - 6.0) { (number + 1) }
             }
         }
     })
 }
 
-/// The systems whose growth was measured, numbered from 0.
-fn grown(systems: &[SystemResult]) -> impl Iterator<Item = (usize, &SystemResult)> {
+/// The systems whose growth was measured, numbered from 0: the numbers of their styles, too.
+pub(super) fn grown(systems: &[SystemResult]) -> impl Iterator<Item = (usize, &SystemResult)> {
     systems.iter().filter(|system| !system.growth.is_empty()).enumerate()
 }
 
+/// The styles recur where there are more systems; the numbers at the peaks do not.
+fn style(number: usize) -> String {
+    format!("s{}", number % SERIES_STYLES)
+}
+
+/// A piece of a system's line, for the legend.
+#[must_use]
+pub(super) fn swatch(number: usize) -> Markup {
+    html! {
+        svg class="swatch" viewBox="0 0 28 8" aria-hidden="true" {
+            path class={ "series " (style(number)) } d="M0 4H28" {}
+        }
+    }
+}
+
 /// Where the most states are, and how many; the first such depth.
-fn peak(growth: &[usize]) -> (usize, usize) {
+pub(super) fn peak(growth: &[usize]) -> (usize, usize) {
     let points = growth.iter().copied().enumerate().rev();
     points.max_by_key(|(_, count)| *count).unwrap_or_default()
 }
@@ -488,16 +495,16 @@ mod tests {
     #[test]
     fn growth_is_a_line_for_each_measured_system() {
         let systems = [system(&[1, 10, 1_000]), system(&[]), system(&[1, 5, 0, 2])];
-        let text = growth(&systems, Width::Wide).unwrap().into_string();
+        let text = growth(&systems, Width::Wide).expect("measured").into_string();
         assert_eq!(text.matches("<title>a&lt;b</title>").count(), 2);
-        assert!(text.contains("2 a&lt;b: at most 5 at depth 1"));
+        assert_eq!(peak(&[1, 5, 5, 2]), (1, 5));
         assert!(text.contains(">1k<") && !text.contains(">10k<"));
         assert!(!text.contains("NaN") && !text.contains("inf"));
     }
 
     #[test]
     fn growth_of_one_depth_with_one_state_is_drawn() {
-        let text = growth(&[system(&[1])], Width::Narrow).unwrap().into_string();
+        let text = growth(&[system(&[1])], Width::Narrow).expect("measured").into_string();
         assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
     }
 

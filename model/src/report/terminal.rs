@@ -1,77 +1,113 @@
-//! Results for people.
+//! Results for people: a terminal, and the summary of a CI job.
 //!
 //! Guarantees: what is shown is what was measured; an unreached witness and a changed count are
 //! shown as failures, not left out. Refuses to know: how results come about.
 
 use std::fmt::Write;
 
-use snapshot_receiver::protocol::{Digest, Effect, State};
-
-use crate::bugs::{Bug, Verdict};
-use crate::check::{Counterexample, Outcome};
-use crate::disk::{Durability, File};
-use crate::exploration::Exploration;
-use crate::system::System;
-use crate::world::{Action, Database, Wear, World};
+use super::results::{BugResult, Diagram, Lane, Results, SystemResult};
 
 /// The systems' table.
 #[must_use]
-pub fn table<D: Digest>(outcomes: &[Outcome<D>]) -> String {
+pub fn table(systems: &[SystemResult]) -> String {
     let mut text = String::new();
     line(
         &mut text,
         format_args!(
-            "{:<10} {:>13} {:>13} {:>6} {:>8}  verdict",
-            "system", "unique states", "generated", "depth", "seconds"
+            "{:<26} {:>13} {:>13} {:>6} {:>8} {:>9}  verdict",
+            "system", "unique states", "generated", "depth", "seconds", "states/s"
         ),
     );
-    for outcome in outcomes {
+    for system in systems {
         line(
             &mut text,
             format_args!(
-                "{:<10} {:>13} {:>13} {:>6} {:>8.2}  {}",
-                outcome.system.name,
-                grouped(outcome.unique_states),
-                grouped(outcome.generated_states),
-                outcome.max_depth,
-                outcome.seconds,
-                verdict(outcome)
+                "{:<26} {:>13} {:>13} {:>6} {:>8.2} {:>9}  {}",
+                system.name,
+                grouped(system.unique_states),
+                grouped(system.generated_states),
+                system.max_depth,
+                system.seconds,
+                grouped(rate(system.unique_states, system.seconds)),
+                system.verdict
             ),
         );
     }
     text
 }
 
-/// One system's verdict in words.
+/// States per second; 0 where no time was measured.
 #[must_use]
-pub fn verdict<D: Digest>(outcome: &Outcome<D>) -> String {
-    if !outcome.violated.is_empty() {
-        return format!("VIOLATED {}", outcome.violated.join("; "));
+pub fn rate(states: usize, seconds: f64) -> usize {
+    if seconds <= 0.0 {
+        return 0;
     }
-    if !outcome.unreached().is_empty() {
-        return format!("VACUOUS: never reached {:?}", outcome.unreached());
-    }
-    if outcome.count_differs() {
-        return format!("COUNT CHANGED: pinned {}", grouped(outcome.system.pinned_states));
-    }
-    "holds".to_owned()
+    let millis = std::time::Duration::from_secs_f64(seconds).as_millis().max(1);
+    usize::try_from(states as u128 * 1000 / millis).unwrap_or(usize::MAX)
 }
+
+/// The heading of the table of seeded bugs.
+pub const BUGS_HEADING: &str = "bug                          breaks                 incident  steps  system                    caught by";
 
 /// One line of the table of seeded bugs.
 #[must_use]
-pub fn bug(verdict: &Verdict) -> String {
-    let Verdict { bug, clause, caught } = verdict;
-    match caught {
-        None => format!("{bug:<28} {clause:<11} SURVIVED"),
-        Some(caught) => {
-            let unrelated = if verdict.is_caught() { "" } else { "UNRELATED: " };
-            let rules = caught.rules.join("; ");
-            format!(
-                "{bug:<28} {clause:<11} {:<9} {:>5}  {unrelated}{rules}",
-                caught.system, caught.steps
-            )
-        }
+pub fn bug(bug: &BugResult) -> String {
+    let (clauses, incidents) = (bug.clauses.join(" "), bug.incidents.join(" "));
+    let steps = bug.steps.map(|steps| steps.to_string()).unwrap_or_default();
+    let system = bug.system.as_deref().unwrap_or_default();
+    let caught_by = if bug.is_caught {
+        bug.caught_by.first().map_or("", String::as_str)
+    } else {
+        "SURVIVED"
+    };
+    format!("{:<28} {clauses:<22} {incidents:<9} {steps:>5}  {system:<24}  {caught_by}", bug.id)
+}
+
+/// A summary in Markdown.
+#[must_use]
+pub fn markdown(results: &Results) -> String {
+    let mut text = format!("## Gate ({}): {}\n\n", results.profile, results.verdict.word());
+    if !results.systems.is_empty() {
+        text.push_str("| system | unique states | depth | seconds | verdict |\n|---|---:|---:|---:|---|\n");
     }
+    for system in &results.systems {
+        let states = grouped(system.unique_states);
+        line(
+            &mut text,
+            format_args!(
+                "| {} | {states} | {} | {:.2} | {} |",
+                system.name, system.max_depth, system.seconds, system.verdict
+            ),
+        );
+    }
+    if !results.bugs.is_empty() {
+        text.push_str("\n| seeded bug | breaks | incident | steps | caught by |\n|---|---|---|---:|---|\n");
+    }
+    for bug in &results.bugs {
+        let steps = bug.steps.map(|steps| steps.to_string()).unwrap_or_default();
+        let caught_by = if bug.is_caught {
+            bug.caught_by.join("; ")
+        } else {
+            "**SURVIVED**".to_owned()
+        };
+        line(
+            &mut text,
+            format_args!(
+                "| {} | {} | {} | {steps} | {caught_by} |",
+                bug.id,
+                bug.clauses.join(" "),
+                bug.incidents.join(" ")
+            ),
+        );
+    }
+    let diagrams = results.systems.iter().filter_map(|system| system.counterexample.as_ref());
+    for diagram in diagrams {
+        line(
+            &mut text,
+            format_args!("\n```mermaid\n{}```", super::mermaid::sequence_diagram(diagram)),
+        );
+    }
+    text
 }
 
 /// A number with its thousands apart.
@@ -88,151 +124,56 @@ pub fn grouped(number: usize) -> String {
     text
 }
 
-/// A counterexample, step by step.
+/// A counterexample, step by step, in lanes.
 #[must_use]
-pub fn counterexample<D: Digest>(system: &System, bug: Option<Bug>, found: &Counterexample<D>) -> String {
-    let exploration = Exploration::<D>::with_bug(system.clone(), bug);
+pub fn counterexample(diagram: &Diagram) -> String {
     let mut text = String::new();
-    line(&mut text, format_args!("system {}: {}", system.name, system.about));
-    for (number, snapshot) in system.snapshots.iter().enumerate() {
-        let identity = &snapshot.identity;
-        line(
-            &mut text,
-            format_args!(
-                "  snapshot {number}: cluster {:?}, database {}, LSN {}, {:?}",
-                identity.cluster,
-                identity.database.number(),
-                identity.snapshot_lsn,
-                String::from_utf8_lossy(&snapshot.bytes)
-            ),
-        );
+    line(&mut text, format_args!("{}", diagram.title));
+    for snapshot in &diagram.legend {
+        line(&mut text, format_args!("  {snapshot}"));
     }
-    for name in &found.violated {
-        line(&mut text, format_args!("broken: {name}"));
+    for rule in &diagram.broken {
+        line(&mut text, format_args!("broken: {rule}"));
     }
-    line(
-        &mut text,
-        format_args!("the shortest way there, {} steps:", found.length()),
-    );
-    for (number, (world, action)) in found.steps.iter().enumerate() {
-        if !world.is_open {
-            line(&mut text, format_args!("       no receiver is open"));
+    line(&mut text, format_args!("the shortest way there, {} steps:", diagram.steps.len()));
+    let mut heading = String::from("     ");
+    for lane in Lane::ALL {
+        let _written = write!(heading, "  {:<10}", lane.name());
+    }
+    line(&mut text, format_args!("{}", heading.trim_end()));
+    for (number, step) in diagram.steps.iter().enumerate() {
+        for state in &step.before {
+            line(&mut text, format_args!("       {state}"));
         }
-        for id in system.databases() {
-            let index = usize::from(id.number());
-            let files = &world.disk.databases[index];
-            line(
-                &mut text,
-                format_args!(
-                    "       database {index}: {}; partial {}, snapshot {}",
-                    phase(&world.databases[index]),
-                    content(files.partial.as_ref()),
-                    content(files.snapshot())
-                ),
-            );
+        let arrow = arrow(step.from, step.to, step.is_fault);
+        line(&mut text, format_args!("{:>4}.  {arrow}  {}", number + 1, step.label));
+        if let Some(reply) = &step.reply {
+            line(&mut text, format_args!("       answered: {reply}"));
         }
-        if let Some(action) = action {
-            line(
-                &mut text,
-                format_args!("{:>4}.  {}", number + 1, describe(&exploration, world, *action)),
-            );
-        }
+    }
+    for state in &diagram.end {
+        line(&mut text, format_args!("       {state}"));
     }
     text
 }
 
-fn phase<D>(database: &Database<D>) -> String {
-    let mut text = match &database.state {
-        State::AwaitingStart(phase) => format!("awaits a start ({:?})", phase.memory),
-        State::AwaitingChunk(phase) => format!(
-            "awaits a chunk at {} of LSN {}",
-            phase.received_bytes, phase.identity.snapshot_lsn
-        ),
-        State::AwaitingPublication(phase) => {
-            format!(
-                "awaits the publication of LSN {}",
-                phase.final_chunk.identity.snapshot_lsn
-            )
-        }
-        State::AwaitingRemoval(phase) => format!("awaits the removal ({:?})", phase.ending),
-    };
-    if !database.effects.is_empty() {
-        let names: Vec<&str> = database.effects.iter().map(effect_name).collect();
-        // Writing to a string does not fail.
-        let _written = write!(text, ", to do: {}", names.join(", "));
+/// The lanes as columns of 12, with an arrow from one to the other.
+fn arrow(from: Lane, to: Lane, is_fault: bool) -> String {
+    const WIDTH: usize = 12;
+    let place = |lane: Lane| Lane::ALL.iter().position(|other| *other == lane).unwrap_or_default() * WIDTH;
+    let (start, end) = (place(from).min(place(to)), place(from).max(place(to)));
+    let (line, tip) = if is_fault { ('~', 'X') } else { ('-', '>') };
+    let mut cells: Vec<char> = " ".repeat(WIDTH * (Lane::ALL.len() - 1) + 1).chars().collect();
+    for lane in Lane::ALL {
+        cells[place(lane)] = '|';
     }
-    text
-}
-
-fn effect_name<T, B>(effect: &Effect<T, B>) -> &'static str {
-    match effect {
-        Effect::Create => "create",
-        Effect::Write { .. } => "write",
-        Effect::Sync => "sync",
-        Effect::Publish(_) => "publish",
-        Effect::SyncDirectory => "sync the directory",
-        Effect::Remove => "remove",
-        Effect::Report(_) => "report",
-        Effect::Reply(_) => "reply",
+    if start == end {
+        cells[start] = if is_fault { 'X' } else { '*' };
+    } else {
+        cells[start + 1..end].fill(line);
+        cells[end - 1] = tip;
     }
-}
-
-fn content(file: Option<&File>) -> String {
-    file.map_or_else(
-        || "absent".to_owned(),
-        |file| {
-            let durable = match file.durability {
-                Durability::Unsynced => "not synced",
-                Durability::Synced => "synced",
-                Durability::Lost => "a sync failed",
-            };
-            format!("{:?} ({durable})", String::from_utf8_lossy(&file.bytes))
-        },
-    )
-}
-
-fn describe<D: Digest>(exploration: &Exploration<D>, world: &World<D>, action: Action) -> String {
-    let next = |database: u8| {
-        let effect = world.databases[usize::from(database)].effects.first();
-        effect.map_or("nothing", effect_name)
-    };
-    match action {
-        Action::Send { snapshot } => {
-            let chunk = world.sent[usize::from(snapshot)];
-            format!("source     sends chunk {chunk} of snapshot {snapshot}")
-        }
-        Action::Deliver { snapshot, chunk, wear } => {
-            let arrived = exploration.chunk(snapshot, chunk, wear);
-            let wear = match wear {
-                Wear::Intact => "",
-                Wear::Flipped => ", a bit flipped on the way",
-                Wear::Cut => ", cut short on the way",
-            };
-            let done = if arrived.done { ", done" } else { "" };
-            let bytes = String::from_utf8_lossy(&arrived.data).into_owned();
-            let offset = arrived.offset;
-            format!("network    delivers chunk {chunk} of snapshot {snapshot}: {bytes:?} at {offset}{done}{wear}")
-        }
-        Action::Abort { database } => format!("operator   aborts database {database}"),
-        Action::Expire { database } => format!("clock      database {database} was idle for too long"),
-        Action::Open => "receiver   opens".to_owned(),
-        Action::OpenFailing { after, damage } => {
-            format!("receiver   opens; its operation {} FAILS (done: {damage:?})", after + 1)
-        }
-        Action::Crash { left: 0 } => "receiver   is KILLED".to_owned(),
-        Action::Crash { left } => format!("power      is LOST, leaving state {left} of those possible"),
-        Action::CrashOpening { after, left } => {
-            let how = if left == 0 { "is KILLED" } else { "loses its POWER" };
-            format!("receiver   {how} after {after} operations of its opening (state {left})")
-        }
-        Action::Perform { database } => format!("disk       {} of database {database}", next(database)),
-        Action::Fail { database, damage, kind } => {
-            format!(
-                "disk       {} of database {database} FAILS ({kind}; done: {damage:?})",
-                next(database)
-            )
-        }
-    }
+    cells.into_iter().collect()
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -1,0 +1,210 @@
+//! The gate's command line.
+//!
+//! Guarantees: the same exit codes from every subcommand; nothing run is never a pass. Refuses to
+//! know: how anything is checked.
+
+mod checking;
+mod others;
+
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+
+use clap::{Parser, Subcommand};
+use snapshot_receiver_model::report::results::{Results, Verdict};
+use snapshot_receiver_model::report::{html, json, junit, terminal};
+use snapshot_receiver_model::system::Profile;
+
+/// Every rule held, or every bug was caught.
+pub(crate) const PASS: u8 = 0;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// Nothing was checked.
+pub(crate) const NOTHING_RAN: u8 = 4;
+/// A rule is broken, a bug survived, a rule is vacuous, or a count is not the pinned one.
+pub(crate) const FAILED: u8 = 100;
+/// The check itself could not be done.
+pub(crate) const COULD_NOT_CHECK: u8 = 101;
+
+/// Checks the snapshot receiver exhaustively, within the bounds of each system.
+///
+/// Exit codes, the same for every subcommand: 0 pass, 2 usage, 4 nothing ran, 100 a property failed
+/// or a bug survived, 101 could not check.
+#[derive(Debug, Parser)]
+#[command(name = "gate", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: CheckOptions,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Explore every reachable state of each system (the default).
+    Check(CheckOptions),
+    /// Seed each bug in turn: a rule of a clause that it breaks must catch it.
+    Bugs(BugOptions),
+    /// Every clause, with the rules, tests and seeded bugs behind it; one without fails.
+    Spec {
+        /// The prose and the table of SPEC.md, between their marks.
+        #[arg(long)]
+        markdown: bool,
+    },
+    /// Plant every way in which a checker lies: each must be noticed.
+    Lies,
+    /// Take a counterexample again, step by step: on the world and on real files.
+    Replay {
+        /// A trace that a failing run wrote.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print it as a Mermaid sequence diagram instead.
+        #[arg(long)]
+        mermaid: bool,
+    },
+    /// Walk through a system's states in a browser (stateright's Explorer).
+    Explore {
+        /// The system.
+        #[arg(long, value_name = "NAME", default_value = "one")]
+        system: String,
+        /// Seed this bug.
+        #[arg(long, value_name = "NAME")]
+        bug: Option<String>,
+        /// The port on loopback; 0 takes a free one.
+        #[arg(long, value_name = "PORT", default_value_t = 3000)]
+        port: u16,
+    },
+    /// List the systems, the rules, the witnesses and the seeded bugs.
+    List,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct CheckOptions {
+    /// How much is explored.
+    #[arg(long, value_enum, default_value = "quick")]
+    profile: Profile,
+    /// Check this system only, in all its configurations; may be given more than once. A whole
+    /// label (`one/weak/fresh/2+2`) takes one configuration.
+    #[arg(long, value_name = "NAME")]
+    system: Vec<String>,
+    /// Check the I-th of N parts, counted from 1; the parts together are the whole run.
+    #[arg(long, value_name = "I/N", value_parser = parse_shard)]
+    shard: Option<Shard>,
+    /// Configurations to check at once.
+    #[arg(long, value_name = "N", default_value_t = default_threads())]
+    threads: usize,
+    /// Seed this bug, to see its counterexample.
+    #[arg(long, value_name = "NAME")]
+    bug: Option<String>,
+    /// Count all states a second time, by depth, with the project's own search: the numbers must
+    /// agree. It takes as long again; `--html` draws the growth from it.
+    #[arg(long)]
+    count_again: bool,
+    /// Seconds of simulation for each configuration that is too large to exhaust (deep).
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    simulate: u64,
+    /// The simulation's seed; a random one is chosen and printed where none is given.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Write counterexamples as traces for `gate replay` into this directory.
+    #[arg(long, value_name = "DIR", default_value = "target/gate-traces")]
+    traces: PathBuf,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct BugOptions {
+    /// Hunt this bug only; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    bug: Vec<String>,
+    /// Where other layers' tests leave their results, a JSON file each.
+    #[arg(long, value_name = "DIR", default_value = "target/gate-layers")]
+    layers: PathBuf,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct Files {
+    /// Write the results as JSON to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the results as JUnit XML to this file.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write a summary in Markdown to this file.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write one self-contained page to this file.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Files {
+    fn write(&self, results: &Results) -> io::Result<()> {
+        let reports: [(&Option<PathBuf>, fn(&Results) -> String); 4] = [
+            (&self.json, json::json),
+            (&self.junit, junit::junit),
+            (&self.markdown, terminal::markdown),
+            (&self.html, html::page),
+        ];
+        for (path, render) in reports {
+            if let Some(path) = path {
+                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+                std::fs::write(path, render(results)).map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The I-th of N parts, from 1.
+#[derive(Clone, Copy, Debug)]
+struct Shard {
+    index: usize,
+    count: usize,
+}
+
+fn parse_shard(text: &str) -> Result<Shard, String> {
+    let (index, count) = text.split_once('/').ok_or("expected I/N, as in 1/4")?;
+    let parse = |number: &str| number.parse::<usize>().map_err(|error| format!("{number:?}: {error}"));
+    let (index, count) = (parse(index)?, parse(count)?);
+    if (1..=count).contains(&index) {
+        Ok(Shard { index, count })
+    } else {
+        Err(format!("the part is 1 to {count}, not {index}"))
+    }
+}
+
+fn default_threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs a command line.
+pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
+    match arguments.command {
+        None => checking::check(&arguments.options),
+        Some(Command::Check(options)) => checking::check(&options),
+        Some(Command::Bugs(options)) => others::bugs(&options),
+        Some(Command::Spec { markdown }) => others::spec(markdown),
+        Some(Command::Lies) => others::lies(),
+        Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
+        Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
+        Some(Command::List) => others::list(),
+    }
+}
+
+fn usage(message: &str) -> io::Result<u8> {
+    eprintln!("gate: {message}");
+    Ok(USAGE)
+}
+
+fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Pass => PASS,
+        Verdict::Fail => FAILED,
+        Verdict::NothingRan => NOTHING_RAN,
+        Verdict::CouldNotCheck => COULD_NOT_CHECK,
+    }
+}

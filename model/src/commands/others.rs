@@ -1,0 +1,247 @@
+//! The gate's other subcommands.
+//!
+//! Guarantees: as `commands`. Refuses to know: how anything is checked.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Instant;
+
+use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver_model::bugs::hunt::{defects, hunt, hunt_all};
+use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
+use snapshot_receiver_model::check::Blindness;
+use snapshot_receiver_model::exploration::Exploration;
+use snapshot_receiver_model::lies;
+use snapshot_receiver_model::properties::rules;
+use snapshot_receiver_model::replay::{ReplayError, replay as take_again};
+use snapshot_receiver_model::report::diagram::{describe, diagram, state_lines};
+use snapshot_receiver_model::report::results::{BugResult, Results};
+use snapshot_receiver_model::report::{collect, mermaid, terminal};
+use snapshot_receiver_model::search::follow;
+use snapshot_receiver_model::system::{Profile, systems};
+use snapshot_receiver_model::trace::{Trace, TraceError};
+use snapshot_receiver_model::traceability::{self, Standing};
+use snapshot_receiver_model::witnesses::Witness;
+use stateright::{Checker, Model};
+
+use super::{BugOptions, COULD_NOT_CHECK, FAILED, NOTHING_RAN, PASS, USAGE, exit_code, usage};
+
+/// States of each small system in which the starting design's defects are looked for.
+const DEFECT_STATES_MAX: usize = 30_000;
+
+pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
+    let unknown = options.bug.iter().find(|name| Bug::named(name).is_none());
+    if let Some(name) = unknown {
+        return usage(&format!("no bug {name:?}; `gate list` lists them"));
+    }
+    let started = Instant::now();
+    println!("{}", terminal::BUGS_HEADING);
+    let tell = |result: &BugResult| println!("{}", terminal::bug(result));
+    let mut bugs = if options.bug.is_empty() {
+        hunt_all(Blindness::default(), tell)
+    } else {
+        let named = options.bug.iter().filter_map(|name| Bug::named(name));
+        let hunted = named.map(|bug| hunt(bug, Blindness::default()));
+        hunted.inspect(tell).collect()
+    };
+    let own = bugs.len();
+    if options.bug.is_empty() {
+        collect::add_layers(&mut bugs, &options.layers)?;
+        bugs[own..].iter().for_each(tell);
+        tell_defects();
+    }
+    let results = Results {
+        profile: Profile::Quick.name().to_owned(),
+        seconds: started.elapsed().as_secs_f64(),
+        bugs,
+        clauses: collect::clauses(),
+        ..Results::default()
+    }
+    .judged();
+    options.files.write(&results)?;
+    let (all, seconds) = (results.bugs.len(), results.seconds);
+    let survived = results.bugs.iter().filter(|bug| !bug.is_caught).count();
+    let mut out = io::stdout().lock();
+    if survived == 0 {
+        writeln!(
+            out,
+            "\npass: each of {all} seeded bugs is caught by a check of a clause that it breaks; {seconds:.0} s"
+        )?;
+    } else {
+        writeln!(
+            out,
+            "\nFAIL: {survived} of {all} bugs were not caught by a check of a clause that they break"
+        )?;
+    }
+    Ok(exit_code(results.verdict))
+}
+
+fn tell_defects() {
+    println!("\nthe starting design as a whole (INCIDENTS A), and what the checker finds in it unasked:");
+    for defect in defects(Bugs::starting_design(), DEFECT_STATES_MAX) {
+        println!("{:>5} steps  {:<24}  {}", defect.steps, defect.system, defect.rule);
+    }
+}
+
+pub(super) fn spec(markdown: bool) -> io::Result<u8> {
+    let mut out = io::stdout().lock();
+    if markdown {
+        write!(out, "{}\n{}", traceability::prose(), traceability::table())?;
+        return Ok(PASS);
+    }
+    write!(out, "{}", traceability::listing())?;
+    let traces = traceability::traces();
+    let count = |wanted: fn(Standing) -> bool| traces.iter().filter(|trace| wanted(trace.standing())).count();
+    let verified = count(|standing| matches!(standing, Standing::Verified | Standing::Compiled));
+    let pending = count(|standing| matches!(standing, Standing::Pending(_)));
+    let unverified = count(|standing| standing == Standing::Unverified);
+    writeln!(
+        out,
+        "\n{} clauses: {verified} verified, {pending} pending (only another layer can seed a bug), {unverified} unverified",
+        traces.len()
+    )?;
+    Ok(if unverified == 0 { PASS } else { FAILED })
+}
+
+pub(super) fn lies() -> io::Result<u8> {
+    let lies = lies::lies();
+    let mut out = io::stdout().lock();
+    for lie in &lies {
+        let noticed = lie.noticed.as_deref().unwrap_or("NOT NOTICED");
+        writeln!(out, "{:<40} {noticed}", lie.about)?;
+    }
+    writeln!(
+        out,
+        "{:<40} pending: with the schedule checks of the shell",
+        "a schedule body that returns early"
+    )?;
+    let unnoticed = lies.iter().filter(|lie| lie.noticed.is_none()).count();
+    if unnoticed > 0 {
+        writeln!(out, "\nFAIL: {unnoticed} of {} lies were not noticed", lies.len())?;
+        return Ok(FAILED);
+    }
+    writeln!(out, "\npass: each of {} lies turned the gate red", lies.len())?;
+    Ok(PASS)
+}
+
+pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => return usage(&format!("{}: {error}", file.display())),
+    };
+    let trace = match Trace::parse(&text) {
+        Ok(trace) => trace,
+        Err(error @ TraceError::Empty) => {
+            eprintln!("gate: {}: {error}", file.display());
+            return Ok(NOTHING_RAN);
+        }
+        Err(error @ (TraceError::Heading { .. } | TraceError::Line { .. } | TraceError::System(_))) => {
+            eprintln!("gate: {}: {error}", file.display());
+            return Ok(USAGE);
+        }
+    };
+    if as_mermaid {
+        let system = match trace.find_system::<Crc32c>() {
+            Ok(system) => system,
+            Err(error) => return usage(&error.to_string()),
+        };
+        let exploration = Exploration::<Crc32c>::with_bugs(system, trace.bugs);
+        let found = follow(&exploration, &trace.actions);
+        print!("{}", mermaid::sequence_diagram(&diagram(&exploration, &found)));
+        return Ok(PASS);
+    }
+    let replayed = take_again(&trace, |number, exploration, world, action| {
+        for state in state_lines(exploration, world) {
+            println!("       {state}");
+        }
+        println!("{number:>4}.  {}", describe(exploration, world, action));
+        if let Some(reply) = exploration.reply_to(world, action) {
+            println!("       answered: {reply:?}");
+        }
+    });
+    match replayed {
+        Ok(replayed) => {
+            let how = if replayed.on_real_files {
+                "on the world and, with the same answers and files, on the real file system"
+            } else {
+                "on the world alone (its bugs are seeded there)"
+            };
+            println!("\n{} steps taken {how}", replayed.steps);
+            for rule in &replayed.violated {
+                println!("broken: {rule}");
+            }
+            if replayed.violated.is_empty() {
+                println!("no rule is broken at the end");
+                return Ok(PASS);
+            }
+            Ok(FAILED)
+        }
+        Err(error @ ReplayError::Differs { .. }) => {
+            eprintln!("gate: {error}");
+            Ok(FAILED)
+        }
+        Err(error @ ReplayError::Trace(_)) => usage(&error.to_string()),
+        Err(error @ (ReplayError::NotPossible { .. } | ReplayError::Files(_) | ReplayError::Id(_))) => {
+            eprintln!("gate: {error}");
+            Ok(COULD_NOT_CHECK)
+        }
+    }
+}
+
+pub(super) fn explore(name: &str, bug: Option<&str>, port: u16) -> io::Result<u8> {
+    let all = systems::<Crc32c>(Profile::Deep);
+    let Some(system) = all.into_iter().find(|system| system.name == name || system.label() == name) else {
+        return usage(&format!("no system {name:?}; `gate list` lists them"));
+    };
+    let bugs = match bug.map(|name| (name, Bug::named(name))) {
+        None => Bugs::none(),
+        Some((_, Some(bug))) => bug.into(),
+        Some((name, None)) => return usage(&format!("no bug {name:?}; `gate list` lists them")),
+    };
+    // A free port is found, and a taken one told, before the Explorer would panic over it.
+    let address = match TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))) {
+        Ok(listener) => listener.local_addr()?,
+        Err(error) => {
+            eprintln!("gate: 127.0.0.1:{port}: {error}");
+            return Ok(COULD_NOT_CHECK);
+        }
+    };
+    println!("{}: {}", system.label(), system.about);
+    println!("http://{address} (end with Ctrl-C)");
+    io::stdout().flush()?;
+    let exploration = Exploration::<Crc32c>::with_bugs(system, bugs);
+    let checker = exploration.checker().serve(address);
+    Ok(if checker.unique_state_count() == 0 { NOTHING_RAN } else { PASS })
+}
+
+pub(super) fn list() -> io::Result<u8> {
+    let mut out = io::stdout().lock();
+    for profile in [Profile::Quick, Profile::Full, Profile::Deep] {
+        for system in systems::<Crc32c>(profile) {
+            let smaller = match profile {
+                Profile::Quick => None,
+                Profile::Full => Some(Profile::Quick),
+                Profile::Deep => Some(Profile::Full),
+            };
+            let known = smaller.is_some_and(|smaller| {
+                let mut listed = systems::<Crc32c>(smaller).into_iter();
+                listed.any(|other| other.label() == system.label())
+            });
+            if !known {
+                writeln!(out, "system  {:<26} {:<5} {}", system.label(), profile.name(), system.about)?;
+            }
+        }
+    }
+    for rule in rules::<Crc32c>() {
+        writeln!(out, "rule    {}", rule.name)?;
+    }
+    for witness in Witness::ALL {
+        writeln!(out, "witness {:<20} {}", format!("{witness:?}"), witness.about().trim())?;
+    }
+    for claim in claims() {
+        let clauses = claim.clauses.join(" ");
+        writeln!(out, "bug     {:<28} breaks {clauses}: {}", claim.name, claim.about)?;
+    }
+    Ok(PASS)
+}
