@@ -36,6 +36,9 @@ pub struct Exploration<D = Crc32c> {
     pub bugs: Bugs,
     /// What the checker is made blind to, to show that this is noticed.
     pub blindness: Blindness,
+    /// Whether states that break a rule are explored on from: where a bug's own rule is looked for
+    /// behind another that it breaks first.
+    pub goes_on: bool,
     /// What stands there at first, where something does.
     old: Snapshot,
     /// What was reached.
@@ -68,6 +71,7 @@ impl<D: Digest> Exploration<D> {
             system,
             bugs,
             blindness,
+            goes_on: false,
             old: System::old_snapshot::<D>(),
             witnesses: Witnesses::default(),
             healed: Healed::default(),
@@ -497,7 +501,7 @@ impl<D: Digest> Model for Exploration<D> {
     }
 
     fn actions(&self, world: &World<D>, actions: &mut Vec<Action>) {
-        if !world.breaches.is_empty() {
+        if !world.breaches.is_empty() && !self.goes_on {
             return;
         }
         for (number, snapshot) in (0u8..).zip(&self.system.snapshots) {

@@ -257,14 +257,18 @@ const FAMILIES: &[Family] = &[
     Family {
         name: "hostile",
         about: "headers and chunks beyond every limit, and a snapshot that differs in its LSN alone",
-        plans: &[BASE, Plan { snapshot_lsn: 6, ..BASE }],
+        plans: &[
+            Plan {
+                chunks: &[2, 1, 1],
+                ..BASE
+            },
+            Plan { snapshot_lsn: 6, ..BASE },
+        ],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Header,
         reaches: &[
             Witness::LimitRefused,
             Witness::OverrunRefused,
-            Witness::OffsetRefused,
-            Witness::LateRefused,
             Witness::IdentityRefused,
             Witness::StaleRefused,
             Witness::CrcVerdict,
@@ -287,13 +291,9 @@ const FAMILIES: &[Family] = &[
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Payload,
         reaches: &[
-            Witness::Pending,
             Witness::Reordered,
             Witness::Damaged,
-            Witness::OffsetRefused,
-            Witness::LateRefused,
             Witness::CrcVerdict,
-            Witness::RepeatAnswered,
         ],
         bounds: &[
             bounds(Quick, Weak, Fresh, 2, 2, 1),
@@ -310,10 +310,7 @@ const FAMILIES: &[Family] = &[
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Never,
         reaches: &[
-            Witness::Pending,
-            Witness::OffsetRefused,
             Witness::IdentityRefused,
-            Witness::RepeatAnswered,
         ],
         bounds: &[
             bounds(Quick, Ordered, Fresh, 1, 1, 1),
@@ -341,18 +338,14 @@ const FAMILIES: &[Family] = &[
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Never,
         reaches: &[
-            Witness::Pending,
             Witness::Replaced,
-            Witness::OffsetRefused,
-            Witness::LateRefused,
             Witness::IdentityRefused,
             Witness::StaleRefused,
-            Witness::RepeatAnswered,
         ],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 1, 2, 1),
+            bounds(Quick, Weak, Fresh, 2, 2, 1),
             bounds(Quick, Ordered, Old, 2, 1, 1),
-            bounds(Full, Ordered, Fresh, 2, 2, 1),
+            bounds(Full, Ordered, Fresh, 3, 3, 1),
             bounds(Full, Weak, Old, 2, 3, 1),
         ],
     },
@@ -371,14 +364,11 @@ const FAMILIES: &[Family] = &[
         transfers_max: 1,
         corruption: Corruption::Never,
         reaches: &[
-            Witness::Pending,
-            Witness::OffsetRefused,
             Witness::PlaceRefused,
-            Witness::RepeatAnswered,
         ],
         bounds: &[
             bounds(Quick, Weak, Fresh, 1, 2, 1),
-            bounds(Full, Ordered, Old, 2, 2, 1),
+            bounds(Full, Ordered, Old, 2, 3, 1),
         ],
     },
     Family {
@@ -395,13 +385,13 @@ const FAMILIES: &[Family] = &[
         ],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Never,
-        reaches: &[Witness::Pending, Witness::OffsetRefused, Witness::RepeatAnswered],
+        reaches: &[Witness::CommittedAborted],
         bounds: &[
             bounds(Quick, Ordered, Fresh, 1, 1, 1),
+            bounds(Quick, Ordered, Old, 2, 1, 1),
             bounds(Quick, Weak, Fresh, 1, 1, 1),
-            bounds(Quick, Weak, Old, 1, 1, 1),
-            bounds(Full, Weak, Fresh, 1, 2, 1),
-            bounds(Full, Ordered, Old, 2, 2, 1),
+            bounds(Full, Weak, Old, 2, 2, 1),
+            bounds(Full, Ordered, Fresh, 2, 2, 1),
         ],
     },
     Family {

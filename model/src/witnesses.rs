@@ -120,13 +120,21 @@ witnesses! {
 /// What every system reaches, whatever its bounds.
 const ALWAYS: &[Witness] = &[
     Witness::Committed,
-    Witness::RunningAborted,
     Witness::IdleAborted,
     Witness::CommittedAborted,
+    Witness::ProgressReported,
+];
+
+/// What a system reaches where a snapshot has more than one chunk.
+const RUNNING: &[Witness] = &[
+    Witness::Pending,
     Witness::Duplicated,
     Witness::Restarted,
+    Witness::RunningAborted,
     Witness::Expired,
-    Witness::ProgressReported,
+    Witness::OffsetRefused,
+    Witness::LateRefused,
+    Witness::RepeatAnswered,
 ];
 
 /// What a system must reach, or its rules say nothing.
@@ -134,6 +142,9 @@ const ALWAYS: &[Witness] = &[
 pub fn expected(system: &System) -> Vec<Witness> {
     let mut expected = ALWAYS.to_vec();
     expected.extend(system.reaches);
+    if system.snapshots.iter().any(|snapshot| snapshot.chunks.len() > 1) {
+        expected.extend(RUNNING);
+    }
     if system.failures_max > 0 {
         expected.extend([
             Witness::FailureAnswered,

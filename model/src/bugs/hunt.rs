@@ -63,7 +63,8 @@ fn hunt_claimed<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> Bu
                 states: states_max,
                 time,
             };
-            let exploration = Exploration::<D>::with(system, bugs, blindness);
+            let mut exploration = Exploration::<D>::with(system, bugs, blindness);
+            exploration.goes_on = true;
             let (Some(found), _) = nearest(&exploration, limit, related) else {
                 continue;
             };
@@ -103,7 +104,8 @@ pub struct Defect {
 pub fn defects(design: Bugs, states_max: usize) -> Vec<Defect> {
     let mut found: BTreeMap<&'static str, Defect> = BTreeMap::new();
     for system in small_systems::<Crc32c>() {
-        let exploration = Exploration::<Crc32c>::with_bugs(system, design);
+        let mut exploration = Exploration::<Crc32c>::with_bugs(system, design);
+        exploration.goes_on = true;
         let limit = Limit {
             states: states_max,
             time: Duration::from_secs(SECONDS_MAX),
