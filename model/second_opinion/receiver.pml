@@ -97,11 +97,22 @@ byte hv, req, rep, repoff, hsends;
 
 #include "disk.pml"
 
-inline forget_envelope() { el = 0; eo = 0; en = 0; et = 0; e0 = 0; e1 = 0; ec = 0; ed = 0 }
-inline forget_transfer() { act = 0; tl = 0; tt = 0; tc = 0; off = 0; crc = 0; wr = 0 }
-inline forget_all() {
-	forget_transfer(); forget_envelope(); owed = 0; lastc = 0; rl = 0; roff = 0; rlen = 0;
-	sfail = 0; abS = 255; pc = DOWN; free_inodes()
+/* After every step: what is over is blanked, so that equal situations are equal states. */
+inline forget() {
+	d_step {
+		if
+		:: pc == DOWN -> act = 0; owed = 0; lastc = 0; rl = 0; roff = 0; rlen = 0; sfail = 0; abS = 255
+		:: else
+		fi;
+		if
+		:: !act -> tl = 0; tt = 0; tc = 0; off = 0; crc = 0; wr = 0
+		:: else
+		fi;
+		if
+		:: pc == DOWN || pc == REST -> el = 0; eo = 0; en = 0; et = 0; e0 = 0; e1 = 0; ec = 0; ed = 0
+		:: else
+		fi
+	}
 }
 inline power_loss() {           /* the two names are lost or kept independently of each other */
 #ifdef NO_LOSS                  /* a broken crash, to show that run.sh would notice it */
@@ -117,7 +128,7 @@ inline power_loss() {           /* the two names are lost or kept independently 
 	:: else
 	fi;
 	i = 0;
-	possP = B(vP); possS = B(vS); lose(vP); lose(vS); forget_all()
+	possP = B(vP); possS = B(vS); lose(vP); lose(vS); pc = DOWN
 }
 
 /* ---- answers ---- */
@@ -130,13 +141,13 @@ inline answer(kind, o) {
 	:: hcall -> rep = kind; repoff = o; hcall = 0
 	:: else
 	fi;
-	forget_envelope(); pc = REST
+	pc = REST
 }
 
 /* ---- judging an envelope, in the order the requirements give ---- */
 inline admit_start() {
 	CLAIM(SR_IDN_004, el >= (act -> tl : lastc));
-	forget_transfer(); act = 1; tl = el; tt = et; tc = ec; sfail = 0;
+	act = 1; off = 0; crc = 0; wr = 0; tl = el; tt = et; tc = ec; sfail = 0;
 #ifndef BUG_KEEP_REPEAT
 	rl = 0; roff = 0; rlen = 0;
 #endif
@@ -194,7 +205,7 @@ inline judge() {
 		fi
 	fi
 }
-inline load(m, f) {             /* envelope m (snapshot m / NCH, chunk m % NCH), field f flipped */
+inline load() {                 /* envelope m (snapshot m / NCH, chunk m % NCH), field f flipped */
 	el = m / NCH + 1; eo = OFF(m % NCH); en = LEN(m % NCH); et = TOTAL; ed = DONE(m % NCH);
 	ec = (el == 1 -> CRC1 : CRC2);
 	if
@@ -239,7 +250,7 @@ inline from_network() {         /* any copy of anything ever sent: lost, late, t
 		flipm = m; flipk = f
 #endif
 	fi;
-	load(m, f); m = 0; f = 0; judge()
+	m++                             /* loaded and judged below */
 }
 inline end_attempt() { pc = X_REMOVE; wr = 0 }
 
@@ -280,14 +291,12 @@ end:	do
 		:: pc == REST && healed && !good && !stray && nsent > 0 -> stray = 1; from_network()
 #endif
 		:: pc == REST && healed && req != 0 && !IDLE_TOO_LONG ->
-			m = (hv - 1) * NCH + req - 1; load(m, 0); m = 0; req = 0; hcall = 1;
+			m = (hv - 1) * NCH + req; req = 0; hcall = 1;
 #ifdef BUG_STUCK
 			if
-			:: owed -> answer(FAILED, 0)
-			:: else -> judge()
+			:: owed -> m = 0; answer(FAILED, 0)
+			:: else
 			fi
-#else
-			judge()
 #endif
 		:: pc == REST && !healed ->                     /* abort */
 			abS = vS;
@@ -298,15 +307,15 @@ end:	do
 			fi;
 #endif
 			if
-			:: (act || owed) && vP != 0 -> forget_transfer(); pc = A_REMOVE
+			:: (act || owed) && vP != 0 -> act = 0; pc = A_REMOVE
 			:: else ->
-				forget_transfer(); owed = 0;
+				act = 0; owed = 0;
 				CLAIM(SR_ABT_001, vP == 0);
 				CLAIM(SR_ABT_002, vS == abS);
 				abS = 255
 			fi
 #ifdef CORRUPT
-		:: pc == REST && healed && IDLE_TOO_LONG -> forget_transfer(); pc = A_REMOVE; abS = vS; WIT(expired)
+		:: pc == REST && healed && IDLE_TOO_LONG -> act = 0; pc = A_REMOVE; abS = vS; WIT(expired)
 #endif
 		:: pc == A_REMOVE ->
 			if
@@ -324,11 +333,12 @@ end:	do
 
 		/* a start: the name is freed, then a new file */
 		:: pc == S_UNLINK && vP == 0 -> owed = 0; pc = S_CREATE
-		:: pc == S_UNLINK && vP != 0 ->
 #ifdef BUG_REUSE_LEFTOVER
+		:: pc == S_UNLINK && vP != 0 && vP != JUNK ->
 			wr = vP; I[wr].size = 0; I[wr].dur = 0; I[wr].d[0] = 0; I[wr].d[1] = 0; I[wr].d[2] = 0; I[wr].d[3] = 0;
 			owed = 0; pc = C_WRITE
-#else
+#endif
+		:: pc == S_UNLINK && vP != 0 ->
 			if
 			:: owed -> WIT(start_pays_owed_removal)
 			:: else
@@ -337,9 +347,8 @@ end:	do
 			unlink_partial();
 #endif
 			owed = 0; pc = S_CREATE
-#endif
 		:: pc == S_UNLINK && vP != 0 && MAYFAIL ->
-			perhaps_unlink(); forget_transfer(); answer(FAILED, 0)
+			perhaps_unlink(); act = 0; answer(FAILED, 0)
 		:: pc == S_CREATE ->
 			CLAIM(SR_SEC_002, vP == 0);
 			create_partial(); wr = vP; pc = C_WRITE
@@ -481,7 +490,7 @@ end:	do
 			:: else
 			fi;
 			allow = B(vS); clsn = tl; lastc = tl; rl = tl; roff = eo; rlen = en;
-			forget_transfer(); answer(COMMITTED, 0)
+			act = 0; answer(COMMITTED, 0)
 
 		/* the end of a failed attempt; the first cause stays the answer */
 		:: pc == X_REMOVE ->
@@ -489,14 +498,19 @@ end:	do
 			:: vP != 0 -> unlink_partial()
 			:: else
 			fi;
-			owed = 0; forget_transfer(); answer(FAILED, 0)
+			owed = 0; act = 0; answer(FAILED, 0)
 		:: pc == X_REMOVE && vP != 0 && MAYFAIL ->
-			perhaps_unlink(); forget_transfer(); answer(FAILED, 0)
+			perhaps_unlink(); act = 0; answer(FAILED, 0)
 
 		/* a crash between any two effects, in the opening too, and a power loss after a kill */
-		:: ncrash < CRASHES && !healed && pc != DOWN -> ncrash++; hcall = 0; WIT(killed); forget_all()
+		:: ncrash < CRASHES && !healed && pc != DOWN -> ncrash++; hcall = 0; WIT(killed); pc = DOWN
 		:: ncrash < CRASHES && !healed -> ncrash++; power_loss()
 		fi;
+		if
+		:: m != 0 -> m--; load(); m = 0; f = 0; judge()
+		:: else
+		fi;
+		forget();
 		free_inodes();
 
 		/* at every moment */

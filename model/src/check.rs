@@ -15,11 +15,9 @@ use snapshot_receiver::protocol::Digest;
 use stateright::{Checker, HasDiscoveries, Model, UniformChooser};
 
 use crate::exploration::Exploration;
-use crate::properties::rules;
 use crate::search::{Counterexample, Limit, follow, nearest};
 use crate::system::System;
 use crate::witnesses::{Witness, expected};
-use crate::world::Action;
 
 /// What a checker is made blind to: ways in which checkers lie, each of which must be noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -176,19 +174,21 @@ where
     D: Digest,
     C: Checker<Exploration<D>>,
 {
-    let discoveries = checker.discoveries();
-    let mut broken = rules::<D>();
-    broken.retain(|rule| discoveries.contains_key(rule.name));
-    let violated: Vec<&'static str> = broken.iter().map(|rule| rule.name).collect();
     let model = checker.model();
-    let counterexample = broken.first().and_then(|rule| {
-        if is_exhaustive {
-            return nearest(model, Limit::NONE, |_| true).0;
-        }
-        let path = discoveries.get(rule.name).cloned()?;
-        let actions: Vec<Action> = path.into_actions();
-        Some(follow(model, &actions))
+    // The checker knows that some rule is broken; the search says which, on a shortest way.
+    let counterexample = checker.discoveries().into_values().next().map(|path| {
+        let found = if is_exhaustive {
+            nearest(model, Limit::NONE, |_| true).0
+        } else {
+            None
+        };
+        found.unwrap_or_else(|| follow(model, &path.into_actions()))
     });
+    let violated = match &counterexample {
+        None => Vec::new(),
+        Some(found) if found.violated.is_empty() => vec!["a broken rule that does not show again"],
+        Some(found) => found.violated.clone(),
+    };
     Outcome {
         is_exhaustive,
         unique_states: checker.unique_state_count(),

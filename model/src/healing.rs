@@ -148,4 +148,3 @@ fn finish<D: Digest>(exploration: &Exploration<D>, world: &mut World<D>, number:
     }
     false
 }
-

@@ -48,7 +48,8 @@ impl<D: Digest> Exploration<D> {
             return Some(Breach::LimitIgnored);
         }
         let end = chunk.offset.checked_add(length);
-        end.is_none_or(|end| end > total_bytes).then_some(Breach::OverrunAdmitted)
+        end.is_none_or(|end| end > total_bytes)
+            .then_some(Breach::OverrunAdmitted)
     }
 
     fn judge_start(
@@ -211,11 +212,7 @@ impl<D: Digest> Exploration<D> {
 }
 
 /// SR-ADM-005: the next expected offset of the source's own running transfer, else 0.
-fn judge_resume_offset<D: Digest>(
-    before: &State<u8, D>,
-    chunk: &Chunk<u8, Payload>,
-    told: Told<'_>,
-) -> Option<Breach> {
+fn judge_resume_offset<D: Digest>(before: &State<u8, D>, chunk: &Chunk<u8, Payload>, told: Told<'_>) -> Option<Breach> {
     let Some(Reply::Rejected {
         rejection,
         resume_offset,

@@ -79,7 +79,9 @@ fn smallest_exhausted() -> System {
     // The quick profile is not empty; its smallest configuration makes the lies quick to tell.
     let mut all = systems::<Crc32c>(Profile::Quick);
     all.sort_by_key(|system| system.pinned_states);
-    let reaching = all.into_iter().find(|system| system.crashes_max > 0 && system.failures_max > 0);
+    let reaching = all
+        .into_iter()
+        .find(|system| system.crashes_max > 0 && system.failures_max > 0);
     reaching.unwrap_or_else(smallest_system)
 }
 
@@ -129,12 +131,13 @@ fn empty_trace() -> Lie {
 /// what is wrong.
 #[must_use]
 pub fn canary() -> Option<String> {
-    let bug = Bug::SyncSkipped;
+    let bug = Bug::DirectorySyncSkipped;
     let exploration = Exploration::<Crc32c>::with_bugs(smallest_system(), bug.into());
     let outcome = check(exploration, &Running::default());
-    let caught = outcome
-        .violated
-        .iter()
-        .any(|rule| bug.clauses().iter().any(|clause| crate::properties::states(rule, clause)));
+    let caught = outcome.violated.iter().any(|rule| {
+        bug.clauses()
+            .iter()
+            .any(|clause| crate::properties::states(rule, clause))
+    });
     (!caught).then(|| format!("the planted bug {} was not reported: the checker is blind", bug.name()))
 }

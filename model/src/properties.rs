@@ -73,13 +73,9 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             Witness::OffsetRefused,
             |_, world| !world.breaches.contains(Breach::WrongResumeOffset),
         ),
-        rule(
-            "SR-OFF-001 a start begins anew",
-            Witness::Restarted,
-            |_, world| {
-                !world.breaches.contains(Breach::StartNotAnew) && !world.breaches.contains(Breach::StartRefused)
-            },
-        ),
+        rule("SR-OFF-001 a start begins anew", Witness::Restarted, |_, world| {
+            !world.breaches.contains(Breach::StartNotAnew) && !world.breaches.contains(Breach::StartRefused)
+        }),
         rule(
             "SR-OFF-002 nothing but a start begins a transfer",
             Witness::LateRefused,
@@ -114,8 +110,8 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |exploration, world| {
                 !world.breaches.contains(Breach::OtherDatabaseTouched)
                     && each_published(exploration, world, |number, _, snapshot| {
-                    snapshot.identity.database.number() == number
-                })
+                        snapshot.identity.database.number() == number
+                    })
             },
         ),
         rule(
@@ -252,11 +248,9 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
                 running.count() <= exploration.system.transfers_max
             },
         ),
-        rule(
-            "SR-CON-006 an idle transfer ends",
-            Witness::Expired,
-            |_, world| !world.breaches.contains(Breach::ExpiryIgnored),
-        ),
+        rule("SR-CON-006 an idle transfer ends", Witness::Expired, |_, world| {
+            !world.breaches.contains(Breach::ExpiryIgnored)
+        }),
         rule(
             "SR-REC-001 an opening leaves no orphan that it could remove",
             Witness::OrphanSwept,
@@ -280,11 +274,9 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             Witness::Committed,
             |_, world| !world.breaches.contains(Breach::FollowingOutOfStep),
         ),
-        rule(
-            "SR-SEC-002 a partial is a new file",
-            Witness::Restarted,
-            |_, world| !world.breaches.contains(Breach::OldFileOpened),
-        ),
+        rule("SR-SEC-002 a partial is a new file", Witness::Restarted, |_, world| {
+            !world.breaches.contains(Breach::OldFileOpened)
+        }),
         rule(
             "SR-LIV-001 a well-behaved source commits",
             Witness::FailureAnswered,
@@ -353,12 +345,19 @@ fn no_forgotten_partial<D>(world: &World<D>, number: u8, database: &Database<D>)
     }
 }
 
-/// All rules as `always`, but for one that a blind checker does not see; all witnesses as
-/// `sometimes`.
+/// Every rule, but for one that a blind checker does not see.
 #[must_use]
-pub fn properties<D: Digest>(unseen: Option<&str>) -> Vec<Property<Exploration<D>>> {
+pub fn seen<D: Digest>(unseen: Option<&str>) -> Vec<Rule<D>> {
     let mut seen = rules();
     seen.retain(|rule| unseen != Some(rule.name));
-    let always = seen.into_iter().map(|rule| Property::always(rule.name, rule.holds));
+    seen
+}
+
+/// All rules that are seen as `always`, all witnesses as `sometimes`.
+#[must_use]
+pub fn one_by_one<D: Digest>(unseen: Option<&str>) -> Vec<Property<Exploration<D>>> {
+    let always = seen(unseen)
+        .into_iter()
+        .map(|rule| Property::always(rule.name, rule.holds));
     always.chain(witnesses::sometimes()).collect()
 }

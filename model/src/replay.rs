@@ -7,9 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use snapshot_receiver::executor::{
-    Directory, FileSystem, Found, Performed, Storage, StorageError, perform, recover,
-};
+use snapshot_receiver::executor::{Directory, FileSystem, Found, Performed, Storage, StorageError, perform, recover};
 use snapshot_receiver::protocol::{
     Chunk, ClusterId, Crc32c, DatabaseId, Effects, Event, Failure, FailureKind, Identity, InvalidId, OlderStart, Reply,
     State, Text, Vacancy, Verified, step,
@@ -90,7 +88,9 @@ pub fn replay(
     for (number, action) in (1..).zip(&trace.actions) {
         possible.clear();
         exploration.actions(&world, &mut possible);
-        let next = possible.contains(action).then(|| exploration.next_state(&world, *action));
+        let next = possible
+            .contains(action)
+            .then(|| exploration.next_state(&world, *action));
         let Some(next) = next.flatten() else {
             let action = line(*action);
             return Err(ReplayError::NotPossible { number, action });
@@ -145,7 +145,10 @@ fn summary<T: std::fmt::Debug>(reply: &Reply<T>) -> String {
             removal_failed,
         } => {
             let rejection = format!("{rejection:?}");
-            let kind: String = rejection.chars().take_while(|letter| letter.is_alphanumeric()).collect();
+            let kind: String = rejection
+                .chars()
+                .take_while(|letter| letter.is_alphanumeric())
+                .collect();
             format!("Rejected({kind}), resume at {resume_offset}, removal failed: {removal_failed:?}")
         }
         Reply::Pending { .. }
@@ -262,11 +265,7 @@ impl RealFiles {
         }
     }
 
-    fn take(
-        &mut self,
-        number: u8,
-        event: Event<Text, Payload>,
-    ) -> Option<Reply<Text>> {
+    fn take(&mut self, number: u8, event: Event<Text, Payload>) -> Option<Reply<Text>> {
         let database = &mut self.databases[usize::from(number)];
         let step = step(&LIMITS, database.state.clone(), event);
         (database.state, database.effects) = (step.state, step.effects);
@@ -366,9 +365,7 @@ fn id(number: u8) -> Result<DatabaseId, InvalidId> {
 }
 
 /// The model's chunk, with names in place of numbers.
-fn named(
-    chunk: Chunk<u8, Payload>,
-) -> Result<Chunk<Text, Payload>, InvalidId> {
+fn named(chunk: Chunk<u8, Payload>) -> Result<Chunk<Text, Payload>, InvalidId> {
     Ok(Chunk {
         identity: Identity {
             cluster: ClusterId::new(format!("cluster{}", chunk.identity.cluster))?,
@@ -420,7 +417,11 @@ impl Storage for FailingOnce<'_> {
     }
 
     fn write_at(&mut self, partial: &mut Self::Partial, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        let half = if self.after == 0 { data.len().div_ceil(2) } else { data.len() };
+        let half = if self.after == 0 {
+            data.len().div_ceil(2)
+        } else {
+            data.len()
+        };
         self.attempt(|storage| storage.write_at(partial, offset, &data[..half]))
     }
 

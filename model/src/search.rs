@@ -16,7 +16,6 @@ use snapshot_receiver::protocol::Digest;
 use stateright::Model;
 
 use crate::exploration::Exploration;
-use crate::properties::{Rule, rules};
 use crate::world::{Action, World};
 
 /// Where a search stops unfinished.
@@ -99,7 +98,6 @@ pub fn walk<D: Digest>(
     mut broken: impl FnMut(&[&'static str], &dyn Fn() -> Vec<Action>) -> ControlFlow<()>,
 ) -> Searched {
     let started = Instant::now();
-    let rules = seen_rules(model);
     let mut searched = Searched::default();
     let mut parents = Parents(Vec::new());
     let mut known = HashSet::new();
@@ -115,7 +113,7 @@ pub fn walk<D: Digest>(
         searched.growth.push(level.len());
         let mut next_level = Vec::new();
         for (index, world) in level {
-            let violated = broken_in(&rules, model, &world);
+            let violated = model.broken_in(&world);
             if !violated.is_empty() && broken(&violated, &|| parents.actions_to(index)).is_break() {
                 return searched;
             }
@@ -158,7 +156,6 @@ pub fn nearest<D: Digest>(
 
 /// The states along these actions, as far as they can be taken.
 pub fn follow<D: Digest>(model: &Exploration<D>, actions: &[Action]) -> Counterexample<D> {
-    let rules = seen_rules(model);
     let mut steps = Vec::new();
     let mut world = model.init_states().swap_remove(0);
     for action in actions {
@@ -167,21 +164,9 @@ pub fn follow<D: Digest>(model: &Exploration<D>, actions: &[Action]) -> Countere
         };
         steps.push((std::mem::replace(&mut world, next), Some(*action)));
     }
-    let violated = broken_in(&rules, model, &world);
+    let violated = model.broken_in(&world);
     steps.push((world, None));
     Counterexample { violated, steps }
-}
-
-/// The rules, but for the one that the checker is made blind to.
-pub(crate) fn seen_rules<D: Digest>(model: &Exploration<D>) -> Vec<Rule<D>> {
-    let mut rules = rules::<D>();
-    rules.retain(|rule| model.blindness.rule != Some(rule.name));
-    rules
-}
-
-fn broken_in<D: Digest>(rules: &[Rule<D>], model: &Exploration<D>, world: &World<D>) -> Vec<&'static str> {
-    let broken = rules.iter().filter(|rule| !(rule.holds)(model, world));
-    broken.map(|rule| rule.name).collect()
 }
 
 /// A state's fingerprint of 64 bits, the same in every run.

@@ -247,9 +247,9 @@ const FAMILIES: &[Family] = &[
             Witness::Replaced,
         ],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 2, 3, 1),
-            bounds(Quick, Weak, Fresh, 2, 2, 1),
-            bounds(Quick, Weak, Old, 2, 2, 1),
+            bounds(Quick, Ordered, Fresh, 2, 3, 31_764),
+            bounds(Quick, Weak, Fresh, 2, 2, 19_825),
+            bounds(Quick, Weak, Old, 2, 2, 20_051),
             bounds(Full, Ordered, Old, 3, 3, 1),
             bounds(Full, Weak, Fresh, 3, 3, 1),
         ],
@@ -262,7 +262,10 @@ const FAMILIES: &[Family] = &[
                 chunks: &[2, 1, 1],
                 ..BASE
             },
-            Plan { snapshot_lsn: 6, ..BASE },
+            Plan {
+                snapshot_lsn: 6,
+                ..BASE
+            },
         ],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Header,
@@ -276,8 +279,8 @@ const FAMILIES: &[Family] = &[
             Witness::Damaged,
         ],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 0, 1, 1),
-            bounds(Quick, Weak, Old, 1, 1, 1),
+            bounds(Quick, Ordered, Fresh, 0, 1, 11_120),
+            bounds(Quick, Weak, Old, 1, 1, 52_532),
             bounds(Full, Weak, Fresh, 2, 2, 1),
         ],
     },
@@ -290,15 +293,11 @@ const FAMILIES: &[Family] = &[
         }],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Payload,
-        reaches: &[
-            Witness::Reordered,
-            Witness::Damaged,
-            Witness::CrcVerdict,
-        ],
+        reaches: &[Witness::Reordered, Witness::Damaged, Witness::CrcVerdict],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 2, 2, 1),
-            bounds(Quick, Ordered, Fresh, 2, 2, 1),
-            bounds(Quick, Ordered, Old, 2, 2, 1),
+            bounds(Quick, Weak, Fresh, 2, 2, 59_764),
+            bounds(Quick, Ordered, Fresh, 2, 2, 54_678),
+            bounds(Quick, Ordered, Old, 2, 2, 55_693),
             bounds(Full, Weak, Old, 3, 3, 1),
             bounds(Full, Ordered, Fresh, 3, 3, 1),
         ],
@@ -309,12 +308,10 @@ const FAMILIES: &[Family] = &[
         plans: &[BASE, Plan { bytes: b"abce", ..BASE }, Plan { cluster: 2, ..BASE }],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Never,
-        reaches: &[
-            Witness::IdentityRefused,
-        ],
+        reaches: &[Witness::IdentityRefused],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 1, 1, 1),
-            bounds(Quick, Weak, Old, 1, 1, 1),
+            bounds(Quick, Ordered, Fresh, 1, 1, 50_410),
+            bounds(Quick, Weak, Old, 1, 1, 57_487),
             bounds(Full, Weak, Fresh, 2, 2, 1),
         ],
     },
@@ -337,14 +334,10 @@ const FAMILIES: &[Family] = &[
         ],
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Never,
-        reaches: &[
-            Witness::Replaced,
-            Witness::IdentityRefused,
-            Witness::StaleRefused,
-        ],
+        reaches: &[Witness::Replaced, Witness::IdentityRefused, Witness::StaleRefused],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 2, 2, 1),
-            bounds(Quick, Ordered, Old, 2, 1, 1),
+            bounds(Quick, Weak, Fresh, 2, 2, 597_750),
+            bounds(Quick, Ordered, Old, 2, 1, 155_273),
             bounds(Full, Ordered, Fresh, 3, 3, 1),
             bounds(Full, Weak, Old, 2, 3, 1),
         ],
@@ -363,11 +356,9 @@ const FAMILIES: &[Family] = &[
         ],
         transfers_max: 1,
         corruption: Corruption::Never,
-        reaches: &[
-            Witness::PlaceRefused,
-        ],
+        reaches: &[Witness::PlaceRefused],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 1, 2, 1),
+            bounds(Quick, Weak, Fresh, 1, 2, 490_773),
             bounds(Full, Ordered, Old, 2, 3, 1),
         ],
     },
@@ -387,9 +378,9 @@ const FAMILIES: &[Family] = &[
         corruption: Corruption::Never,
         reaches: &[Witness::CommittedAborted],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 1, 1, 1),
-            bounds(Quick, Ordered, Old, 2, 1, 1),
-            bounds(Quick, Weak, Fresh, 1, 1, 1),
+            bounds(Quick, Ordered, Fresh, 1, 1, 204_525),
+            bounds(Quick, Ordered, Old, 2, 1, 424_125),
+            bounds(Quick, Weak, Fresh, 1, 1, 219_405),
             bounds(Full, Weak, Old, 2, 2, 1),
             bounds(Full, Ordered, Fresh, 2, 2, 1),
         ],
@@ -418,10 +409,7 @@ const FAMILIES: &[Family] = &[
         transfers_max: 1,
         corruption: Corruption::Header,
         reaches: &[],
-        bounds: &[
-            bounds(Deep, Weak, Fresh, 6, 8, 0),
-            bounds(Deep, Ordered, Old, 6, 8, 0),
-        ],
+        bounds: &[bounds(Deep, Weak, Fresh, 6, 8, 0), bounds(Deep, Ordered, Old, 6, 8, 0)],
     },
 ];
 

@@ -241,8 +241,10 @@ fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step
     }
     let directory = position(effects, |effect| matches!(effect, Effect::SyncDirectory));
     if bugs.has(Bug::DirectorySyncBeforePublish)
-        && let (Some(directory), Some(publish)) =
-            (directory, position(effects, |effect| matches!(effect, Effect::Publish(_))))
+        && let (Some(directory), Some(publish)) = (
+            directory,
+            position(effects, |effect| matches!(effect, Effect::Publish(_))),
+        )
     {
         effects.swap(directory, publish);
     }

@@ -49,11 +49,15 @@ pub(super) fn check(options: &CheckOptions) -> io::Result<u8> {
         Some((_, Some(bug))) => bug.into(),
         Some((name, None)) => return usage(&format!("no bug {name:?}; `gate list` lists them")),
     };
-    let chosen = |system: &System| options.system.is_empty() || options.system.iter().any(|name| is_named(system, name));
+    let chosen =
+        |system: &System| options.system.is_empty() || options.system.iter().any(|name| is_named(system, name));
     let in_shard = |index: usize| options.shard.is_none_or(|shard| index % shard.count == shard.index - 1);
     let selected = all.into_iter().filter(chosen).enumerate();
     let plan = Plan {
-        systems: selected.filter(|(index, _)| in_shard(*index)).map(|(_, system)| system).collect(),
+        systems: selected
+            .filter(|(index, _)| in_shard(*index))
+            .map(|(_, system)| system)
+            .collect(),
         bugs,
         simulation: Duration::from_secs(options.simulate),
         seed: options.seed.unwrap_or_else(random_seed),
@@ -75,7 +79,10 @@ pub(super) fn check(options: &CheckOptions) -> io::Result<u8> {
     let mut results = Results {
         profile: options.profile.name().to_owned(),
         seconds: started.elapsed().as_secs_f64(),
-        systems: outcomes.iter().map(|outcome| collect::system(outcome, plan.bugs)).collect(),
+        systems: outcomes
+            .iter()
+            .map(|outcome| collect::system(outcome, plan.bugs))
+            .collect(),
         clauses: collect::clauses(),
         ..Results::default()
     }
@@ -170,13 +177,21 @@ fn show_progress(running: &Running, plan: &Plan, finished: &AtomicBool) {
 fn tell(results: &Results) -> io::Result<()> {
     let mut out = io::stdout().lock();
     write!(out, "{}", table(&results.systems))?;
-    for diagram in results.systems.iter().filter_map(|system| system.counterexample.as_ref()) {
+    for diagram in results
+        .systems
+        .iter()
+        .filter_map(|system| system.counterexample.as_ref())
+    {
         write!(out, "\n{}", counterexample(diagram))?;
     }
     let (rules, configurations) = (rules::<Crc32c>().len(), results.systems.len());
     let states: usize = results.systems.iter().map(|system| system.unique_states).sum();
     let rate = grouped(terminal::rate(states, results.seconds));
-    let figures = format!("{} states in {:.1} s, {rate} states/s", grouped(states), results.seconds);
+    let figures = format!(
+        "{} states in {:.1} s, {rate} states/s",
+        grouped(states),
+        results.seconds
+    );
     let failed = results.systems.iter().filter(|system| !system.passed).count();
     match results.verdict {
         Verdict::Pass if results.systems.iter().any(is_simulation) => writeln!(
@@ -210,7 +225,10 @@ fn write_traces(outcomes: &[Outcome<Crc32c>], bugs: Bugs, directory: &Path) -> i
         fs::create_dir_all(directory)?;
         let path = directory.join(format!("{}.trace", trace.system.replace('/', "-")));
         fs::write(&path, trace.text())?;
-        println!("written to {0}; take it again with: cargo gate replay {0}", path.display());
+        println!(
+            "written to {0}; take it again with: cargo gate replay {0}",
+            path.display()
+        );
     }
     Ok(())
 }

@@ -191,7 +191,10 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
 
 pub(super) fn explore(name: &str, bug: Option<&str>, port: u16) -> io::Result<u8> {
     let all = systems::<Crc32c>(Profile::Deep);
-    let Some(system) = all.into_iter().find(|system| system.name == name || system.label() == name) else {
+    let Some(system) = all
+        .into_iter()
+        .find(|system| system.name == name || system.label() == name)
+    else {
         return usage(&format!("no system {name:?}; `gate list` lists them"));
     };
     let bugs = match bug.map(|name| (name, Bug::named(name))) {
@@ -210,9 +213,14 @@ pub(super) fn explore(name: &str, bug: Option<&str>, port: u16) -> io::Result<u8
     println!("{}: {}", system.label(), system.about);
     println!("http://{address} (end with Ctrl-C)");
     io::stdout().flush()?;
-    let exploration = Exploration::<Crc32c>::with_bugs(system, bugs);
+    let mut exploration = Exploration::<Crc32c>::with_bugs(system, bugs);
+    exploration.one_by_one = true;
     let checker = exploration.checker().serve(address);
-    Ok(if checker.unique_state_count() == 0 { NOTHING_RAN } else { PASS })
+    Ok(if checker.unique_state_count() == 0 {
+        NOTHING_RAN
+    } else {
+        PASS
+    })
 }
 
 pub(super) fn list() -> io::Result<u8> {
@@ -229,7 +237,13 @@ pub(super) fn list() -> io::Result<u8> {
                 listed.any(|other| other.label() == system.label())
             });
             if !known {
-                writeln!(out, "system  {:<26} {:<5} {}", system.label(), profile.name(), system.about)?;
+                writeln!(
+                    out,
+                    "system  {:<26} {:<5} {}",
+                    system.label(),
+                    profile.name(),
+                    system.about
+                )?;
             }
         }
     }

@@ -125,14 +125,17 @@ pub fn add_layers(bugs: &mut Vec<BugResult>, directory: &Path) -> io::Result<()>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut paths: Vec<_> = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     paths.sort();
     for path in paths {
         let wrong = |what: &str| io::Error::other(format!("{}: {what}", path.display()));
         let layer = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
         let layer = layer.ok_or_else(|| wrong("no name"))?;
-        let report: Value = serde_json::from_str(&fs::read_to_string(&path)?).map_err(|error| wrong(&error.to_string()))?;
+        let report: Value =
+            serde_json::from_str(&fs::read_to_string(&path)?).map_err(|error| wrong(&error.to_string()))?;
         let listed = report["bugs"].as_array().ok_or_else(|| wrong("it has no bugs[]"))?;
         for bug in listed {
             let texts = |key: &str| -> Vec<String> {

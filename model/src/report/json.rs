@@ -30,9 +30,10 @@ pub fn json(results: &Results) -> String {
 }
 
 fn system(system: &SystemResult) -> Value {
-    let properties = system.properties.iter().map(|property| {
-        json!({ "id": property.id, "kind": property.kind, "verdict": property.verdict })
-    });
+    let properties = system
+        .properties
+        .iter()
+        .map(|property| json!({ "id": property.id, "kind": property.kind, "verdict": property.verdict }));
     json!({
         "name": system.name,
         "unique_states": system.unique_states,

@@ -47,7 +47,8 @@ pub fn rate(states: usize, seconds: f64) -> usize {
 }
 
 /// The heading of the table of seeded bugs.
-pub const BUGS_HEADING: &str = "bug                          breaks                 incident  steps  system                    caught by";
+pub const BUGS_HEADING: &str =
+    "bug                          breaks                 incident  steps  system                    caught by";
 
 /// One line of the table of seeded bugs.
 #[must_use]
@@ -60,7 +61,10 @@ pub fn bug(bug: &BugResult) -> String {
     } else {
         "SURVIVED"
     };
-    format!("{:<28} {clauses:<22} {incidents:<9} {steps:>5}  {system:<24}  {caught_by}", bug.id)
+    format!(
+        "{:<28} {clauses:<22} {incidents:<9} {steps:>5}  {system:<24}  {caught_by}",
+        bug.id
+    )
 }
 
 /// A summary in Markdown.
@@ -100,7 +104,10 @@ pub fn markdown(results: &Results) -> String {
             ),
         );
     }
-    let diagrams = results.systems.iter().filter_map(|system| system.counterexample.as_ref());
+    let diagrams = results
+        .systems
+        .iter()
+        .filter_map(|system| system.counterexample.as_ref());
     for diagram in diagrams {
         line(
             &mut text,
@@ -135,7 +142,10 @@ pub fn counterexample(diagram: &Diagram) -> String {
     for rule in &diagram.broken {
         line(&mut text, format_args!("broken: {rule}"));
     }
-    line(&mut text, format_args!("the shortest way there, {} steps:", diagram.steps.len()));
+    line(
+        &mut text,
+        format_args!("the shortest way there, {} steps:", diagram.steps.len()),
+    );
     let mut heading = String::from("     ");
     for lane in Lane::ALL {
         let _written = write!(heading, "  {:<10}", lane.name());
