@@ -88,8 +88,10 @@ byte hv, req, rep, repoff, hsends;
 /* Judged without spending a crash: every file the name could lead to after a power loss right now. */
 #ifdef VISIBLE_ONLY
 #define LOSS_OK(i) true
+#define STANDS true
 #define STAYS   (allow == 0 || (allow & B(vS)))
 #else
+#define STANDS  (possS == B(vS))
 #define LOSS_OK(i) (!(possS & B(i)) || (WHOLE(i) && I[i].dur == TOTAL))
 #define STAYS   (allow == 0 || ((possS & ~allow) == 0 && (allow & B(vS))))
 #endif
@@ -116,7 +118,7 @@ inline forget() {
 }
 inline power_loss() {           /* the two names are lost or kept independently of each other */
 #ifdef NO_LOSS                  /* a broken crash, to show that run.sh would notice it */
-	possP = B(vP); possS = B(vS);
+	possP = B(vP); possS = B(vS); I[vP].dur = I[vP].size; I[vS].dur = I[vS].size;
 #endif
 	i = vS;
 	choose_name(vP, possP); choose_name(vS, possS);
@@ -178,7 +180,7 @@ inline judge() {
 		if
 		:: rl != 0 && el == rl && et == TOTAL && ec == (rl == 1 -> CRC1 : CRC2) && eo == roff && en == rlen && ed ->
 			WIT(repeat_answered);
-			CLAIM(SR_IDN_003, vS != 0 && WHOLE(vS) && LSN_OF(vS) == el && possS == B(vS));
+			CLAIM(SR_IDN_003, vS != 0 && WHOLE(vS) && LSN_OF(vS) == el && STANDS);
 			answer(COMMITTED, 0)
 #ifdef BUG_REOPEN
 		:: else -> admit_chunk()
@@ -480,9 +482,7 @@ end:	do
 #endif
 		:: pc == P_COMMIT ->
 			CLAIM(SR_ERR_002, !sfail);
-#ifndef VISIBLE_ONLY
-			CLAIM(SR_PUB_001, vS == wr && possS == B(vS) && I[vS].size == TOTAL && I[vS].dur == TOTAL);
-#endif
+			CLAIM(SR_PUB_001, vS == wr && STANDS && LOSS_OK(vS));
 			CLAIM(SR_OFF_005, LSN_OF(vS) == tl);
 			WIT(committed);
 			if

@@ -55,8 +55,9 @@ pub enum Persistence {
     Weak,
 }
 
-/// Renames of one database that may be pending at once, the durable name among them.
-const HISTORY_MAX: usize = 4;
+/// Names that one database's snapshot may have pending at once: the durable one, one for each rename
+/// that took effect and was told as failed, and one on its way.
+pub(crate) const HISTORY_MAX: usize = 5;
 
 /// Everything on the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -482,6 +482,23 @@ fn orphans(disk: &Disk) -> u8 {
 }
 
 impl<D: Digest> Exploration<D> {
+    fn arrivals(&self, world: &World<D>, number: u8, snapshot: &Snapshot, actions: &mut Vec<Action>) {
+        let database = &world.databases[usize::from(snapshot.identity.database.number())];
+        let came_already = |offset: u64| match &database.state {
+            State::AwaitingChunk(phase) => phase.identity == snapshot.identity && offset < phase.received_bytes,
+            State::AwaitingStart(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
+        };
+        for chunk in 0..world.sent[usize::from(number)] {
+            let sent = &snapshot.chunks[usize::from(chunk)];
+            if self.blindness.never_duplicates && came_already(sent.offset) {
+                continue;
+            }
+            let snapshot = number;
+            let wears = wears(self.system.corruption, sent).iter().copied();
+            actions.extend(wears.map(|wear| Action::Deliver { snapshot, chunk, wear }));
+        }
+    }
+
     fn openings(&self, world: &World<D>, actions: &mut Vec<Action>) {
         actions.push(Action::Open);
         // A listing, at most two removals, three syncs of directories.
@@ -538,18 +555,7 @@ impl<D: Digest> Model for Exploration<D> {
             }
             let database = snapshot.identity.database.number();
             if world.is_open && world.databases[usize::from(database)].is_at_rest() {
-                let wears = |chunk: u8| wears(self.system.corruption, &snapshot.chunks[usize::from(chunk)]);
-                let first = if self.blindness.never_duplicates {
-                    sent.saturating_sub(1)
-                } else {
-                    0
-                };
-                let arrivals = (first..sent).flat_map(|chunk| wears(chunk).iter().map(move |wear| (chunk, *wear)));
-                actions.extend(arrivals.map(|(chunk, wear)| Action::Deliver {
-                    snapshot: number,
-                    chunk,
-                    wear,
-                }));
+                self.arrivals(world, number, snapshot, actions);
             }
         }
         if !world.is_open {

@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 use snapshot_receiver::protocol::{Chunk, ClusterId, DatabaseId, Digest, Identity, Limits};
 
-use crate::disk::Persistence;
+use crate::disk::{HISTORY_MAX, Persistence};
 use crate::witnesses::Witness;
 
 /// Databases in a world, at most.
@@ -250,8 +250,8 @@ const FAMILIES: &[Family] = &[
             bounds(Quick, Ordered, Fresh, 2, 3, 31_764),
             bounds(Quick, Weak, Fresh, 2, 2, 19_825),
             bounds(Quick, Weak, Old, 2, 2, 20_051),
-            bounds(Full, Ordered, Old, 3, 3, 1),
-            bounds(Full, Weak, Fresh, 3, 3, 1),
+            bounds(Full, Ordered, Old, 3, 3, 50_116),
+            bounds(Full, Weak, Fresh, 3, 3, 82_220),
         ],
     },
     Family {
@@ -281,7 +281,7 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Fresh, 0, 1, 11_120),
             bounds(Quick, Weak, Old, 1, 1, 52_532),
-            bounds(Full, Weak, Fresh, 2, 2, 1),
+            bounds(Full, Weak, Fresh, 2, 2, 292_677),
         ],
     },
     Family {
@@ -298,9 +298,21 @@ const FAMILIES: &[Family] = &[
             bounds(Quick, Weak, Fresh, 2, 2, 59_764),
             bounds(Quick, Ordered, Fresh, 2, 2, 54_678),
             bounds(Quick, Ordered, Old, 2, 2, 55_693),
-            bounds(Full, Weak, Old, 3, 3, 1),
-            bounds(Full, Ordered, Fresh, 3, 3, 1),
+            bounds(Full, Weak, Old, 3, 3, 159_669),
+            bounds(Full, Ordered, Fresh, 3, 3, 129_222),
         ],
+    },
+    Family {
+        name: "five",
+        about: "one snapshot of five chunks, the first and the last of them empty; damage on the way",
+        plans: &[Plan {
+            chunks: &[0, 1, 2, 1, 0],
+            ..BASE
+        }],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Header,
+        reaches: &[Witness::Reordered, Witness::Damaged, Witness::CrcVerdict],
+        bounds: &[bounds(Full, Weak, Fresh, 2, 2, 105_120)],
     },
     Family {
         name: "identity",
@@ -312,7 +324,7 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Fresh, 1, 1, 50_410),
             bounds(Quick, Weak, Old, 1, 1, 57_487),
-            bounds(Full, Weak, Fresh, 2, 2, 1),
+            bounds(Full, Weak, Fresh, 2, 2, 436_216),
         ],
     },
     Family {
@@ -338,8 +350,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Weak, Fresh, 2, 2, 597_750),
             bounds(Quick, Ordered, Old, 2, 1, 155_273),
-            bounds(Full, Ordered, Fresh, 3, 3, 1),
-            bounds(Full, Weak, Old, 2, 3, 1),
+            bounds(Full, Ordered, Fresh, 3, 3, 1_440_502),
+            bounds(Full, Weak, Old, 2, 3, 1_627_549),
         ],
     },
     Family {
@@ -359,7 +371,7 @@ const FAMILIES: &[Family] = &[
         reaches: &[Witness::PlaceRefused],
         bounds: &[
             bounds(Quick, Weak, Fresh, 1, 2, 490_773),
-            bounds(Full, Ordered, Old, 2, 3, 1),
+            bounds(Full, Ordered, Old, 2, 3, 2_543_237),
         ],
     },
     Family {
@@ -381,8 +393,8 @@ const FAMILIES: &[Family] = &[
             bounds(Quick, Ordered, Fresh, 1, 1, 204_525),
             bounds(Quick, Ordered, Old, 2, 1, 424_125),
             bounds(Quick, Weak, Fresh, 1, 1, 219_405),
-            bounds(Full, Weak, Old, 2, 2, 1),
-            bounds(Full, Ordered, Fresh, 2, 2, 1),
+            bounds(Full, Weak, Old, 2, 2, 1_889_419),
+            bounds(Full, Ordered, Fresh, 2, 2, 1_628_803),
         ],
     },
     Family {
@@ -409,7 +421,7 @@ const FAMILIES: &[Family] = &[
         transfers_max: 1,
         corruption: Corruption::Header,
         reaches: &[],
-        bounds: &[bounds(Deep, Weak, Fresh, 6, 8, 0), bounds(Deep, Ordered, Old, 6, 8, 0)],
+        bounds: &[bounds(Deep, Weak, Fresh, 6, 3, 0), bounds(Deep, Ordered, Old, 6, 3, 0)],
     },
 ];
 
@@ -418,6 +430,10 @@ impl Family {
         assert!(
             self.plans.len() <= SNAPSHOTS_MAX,
             "a world has at most {SNAPSHOTS_MAX} snapshots"
+        );
+        assert!(
+            usize::from(bounds.failures_max) + 2 <= HISTORY_MAX,
+            "the disk remembers {HISTORY_MAX} pending names"
         );
         System {
             name: self.name,

@@ -267,11 +267,16 @@ fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step
             effects.remove(following);
         }
     }
-    for effect in effects {
+    for effect in effects.iter_mut() {
         if let Effect::Reply(Reply::Rejected { resume_offset, .. }) = effect
             && bugs.has(Bug::ResumeOffsetWrong)
         {
             *resume_offset = 0;
+        }
+        if let Effect::Reply(Reply::Committed { snapshot_lsn }) = effect
+            && bugs.has(Bug::CommitNamesAnother)
+        {
+            *snapshot_lsn -= 1;
         }
     }
     step

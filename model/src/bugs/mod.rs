@@ -62,6 +62,7 @@ bugs! {
     DuplicateCountedTwice ["SR-OFF-003"] ["A9"] "A chunk that came already counts again.",
     OverlapRewritten ["SR-OFF-003"] [] "A chunk before the next offset is written again, and the offset goes back.",
     DuplicateFedTwice ["SR-CRC-001" "SR-ADM-004" "SR-OFF-003"] [] "A chunk that came already is refused, but its bytes are in the checksum.",
+    CommitNamesAnother ["SR-OFF-005"] [] "`Committed` names the LSN of the commit before.",
     ReplyBeforeEffects ["SR-OFF-004"] [] "The reply comes before the effects.",
     LeftoverOpened ["SR-SEC-002"] [] "What stands under the partial's name is opened as it is.",
     ShortWriteTaken ["SR-ERR-003" "SR-OFF-004"] ["B3"] "A short write counts as whole.",
