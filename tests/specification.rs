@@ -11,9 +11,9 @@ use std::path::Path;
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::claims;
 use snapshot_receiver_model::clauses::CLAUSES;
-use snapshot_receiver_model::report::grouped;
-use snapshot_receiver_model::system::systems;
-use snapshot_receiver_model::traceability::{prose, table, traces};
+use snapshot_receiver_model::report::terminal::grouped;
+use snapshot_receiver_model::system::{Profile, systems};
+use snapshot_receiver_model::traceability::{Standing, prose, table, traces};
 
 /// Every id there has ever been: none is used again or dropped.
 const IDS: [(&str, u8); 13] = [
@@ -112,17 +112,42 @@ fn clauses_named_in_the_sources_exist() {
 #[test]
 fn the_figures_in_the_readme_are_those_of_the_model() {
     let readme = read("README.md");
-    let without_bug = traces().iter().filter(|trace| trace.bugs.is_empty()).count();
-    let states: usize = systems::<Crc32c>().iter().map(|system| system.pinned_states).sum();
+    let pending = traces()
+        .iter()
+        .filter(|trace| matches!(trace.standing(), Standing::Pending(_)))
+        .count();
+    let states = |profile| -> usize {
+        let pinned = systems::<Crc32c>(profile)
+            .into_iter()
+            .filter_map(|system| system.pinned_states);
+        pinned.sum()
+    };
+    let (quick, full) = (grouped(states(Profile::Quick)), grouped(states(Profile::Full)));
     for figure in [
-        format!("{} in all", grouped(states)),
+        format!("{quick} in all for quick, {full} for full"),
         format!("seeds {} bugs", claims().len()),
         format!("has the {} clauses", CLAUSES.len()),
-        format!("{} of the {} clauses have no seeded bug", without_bug, CLAUSES.len()),
+        format!("{pending} of the {} clauses are pending", CLAUSES.len()),
     ] {
         assert!(readme.contains(&figure), "README.md does not say {figure:?}");
     }
-    for system in systems::<Crc32c>() {
+    for system in systems::<Crc32c>(Profile::Full) {
         assert!(readme.contains(&format!("| `{}` |", system.name)), "{}", system.name);
+    }
+}
+
+#[test]
+fn every_incident_that_a_bug_retells_is_listed_with_its_source() {
+    let specification = read("SPEC.md");
+    let (_, incidents) = specification.split_once("## Incidents").expect("the incidents");
+    let listed: BTreeSet<&str> = incidents
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .flat_map(|ids| ids.split(", "))
+        .collect();
+    for claim in claims() {
+        for incident in claim.incidents {
+            assert!(listed.contains(incident), "{incident} of {}", claim.name);
+        }
     }
 }

@@ -22,7 +22,7 @@ clean live 6067 -DHEAL -DNEWER -DSTRAY
 if [ "$more" = more ]; then
 clean safety 1532058 -DNEWER -DCORRUPT -DFAILS=2 -DCRASHES=1
 clean live 2279849 -DHEAL -DNEWER -DCORRUPT $one
-clean safety 0 -DNEWER -DFAILS=3 -DCRASHES=2
-clean safety 0 -DNEWER -DFAILS=2 -DCRASHES=3
-clean live 0 -DHEAL -DTAIL -DNEWER $two
+clean safety 308710 -DNEWER -DFAILS=3 -DCRASHES=2
+clean safety 208722 -DNEWER -DFAILS=2 -DCRASHES=3
+clean live 858523 -DHEAL -DTAIL -DNEWER $two
 fi

@@ -21,10 +21,10 @@ since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; 
 #   bug     breadth first, so the first violation found is a shortest one
 # No partial order reduction: the counts are those of the plain state space, and the projections need it.
 search() {
-	local mode=$1 depth=$2 flags= args= opt
+	local mode=$1 depth=$2 flags= args= opt table
 	shift 2
 	# Optimised code takes longer to build than most of these searches take to run.
-	[ "${want:-0}" -gt 200000 ] && opt=-O1 || opt=-O0
+	[ "${want:-0}" -gt 200000 ] && { opt=-O1; table=-w22; } || { opt=-O0; table=-w18; }
 	case $mode in
 	safety) flags="-DSAFETY $opt" ;;
 	bug) flags="-DSAFETY -DBFS $opt" ;;
@@ -35,7 +35,7 @@ search() {
 		gcc -w -DNOREDUCE -DMEMLIM=3000 $flags -o pan pan.c >gcc.out 2>&1) ||
 		{ cat "$tmp/spin.out" "$tmp/gcc.out"; fail "does not build: $*"; : >"$tmp/out"; return; }
 	local t=$EPOCHREALTIME rc
-	(cd "$tmp" && ./pan -n -m"$depth" $args >out 2>&1); rc=$?
+	(cd "$tmp" && ./pan -n -m"$depth" $table $args >out 2>&1); rc=$?
 	secs=$(since "$t")
 	states=$(awk '/states, stored/ { print $1; exit }' "$tmp/out")
 	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$tmp/out" | head -1)
