@@ -143,7 +143,8 @@ struct Files {
 
 impl Files {
     fn write(&self, results: &Results) -> io::Result<()> {
-        let reports: [(&Option<PathBuf>, fn(&Results) -> String); 4] = [
+        type Render = fn(&Results) -> String;
+        let reports: [(&Option<PathBuf>, Render); 4] = [
             (&self.json, json::json),
             (&self.junit, junit::junit),
             (&self.markdown, terminal::markdown),
