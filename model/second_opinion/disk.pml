@@ -1,9 +1,9 @@
+/* The disk of the modelled receiver; included by receiver.pml. */
 /* ---- the disk: what is seen, and what a power loss may leave ---- */
 typedef Inode { byte d[TOTAL]; byte size; byte dur; bit bad }   /* [0, dur) is durable */
 Inode I[NI + 1];
 byte vP, vS;                    /* visible: file under each name, 0 = absent */
 byte possP = 1, possS = 1;      /* every value each name may have after power loss; bit 0 = absent */
-
 
 /* ---- effects on the disk ---- */
 inline free_inodes() {          /* a file that no name can lead to any more is blanked, so equal disks are equal states */

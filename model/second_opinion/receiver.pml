@@ -11,7 +11,9 @@
  *            VISIBLE_ONLY  judge the snapshot only by what is visible, so that only a crash that
  *                          really happens can show a loss (this checks the crash transitions)
  *            LATER_BY_LSN  the other reading of "later" in SR-PUB-003 (does not hold, see README)
- *            BUG_...   seeded bugs, PROJECT=n  abstract states, NO_BOUND  leave the bound of LIV to the LTL
+ *            BUG_...   seeded bugs; NO_BOUND  leave the bound of SR-LIV-001 to the LTL claim
+ *            NO_LOSS   a power loss that loses nothing (a broken check, which run.sh must notice)
+ *            PROJECT=n collect abstract states (README.md)
  */
 #ifndef FAILS
 #define FAILS 0

@@ -41,7 +41,7 @@ search() {
 	errors=$(sed -n 's/.*errors: \([0-9]*\).*/\1/p' "$tmp/out" | head -1)
 	# A search that met any limit is not a verdict, whatever it counted.
 	if [ $rc -eq 0 ] && [ -n "$states" ] && [ -n "$errors" ] &&
-		! grep -Eqi 'max search depth too small|search not completed|out of memory|memory limit|exceeds|truncated|aborting' "$tmp/out"
+		! grep -Eqi 'max search depth too small|search not completed|out of memory|memory limit|memlim|exceeds|truncated|aborting' "$tmp/out"
 	then whole=yes; fi
 	grep '^WITNESS' "$tmp/out" >>"$tmp/witnesses"
 }

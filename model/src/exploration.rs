@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
 use snapshot_receiver::protocol::{
@@ -18,7 +18,7 @@ use stateright::{Model, Property};
 
 use crate::bugs::{Bugs, mistakes};
 use crate::check::Blindness;
-use crate::disk::{Damage, Disk, Failing, File, Files, Handle, Then};
+use crate::disk::{Damage, Disk, Failing, File, Handle, Then};
 use crate::healing::Healed;
 use crate::properties::{self, Rule};
 use crate::report::diagram::{describe, state_lines};
@@ -52,7 +52,7 @@ pub struct Exploration<D: Digest = Crc32c> {
     /// What was healed already.
     pub healed: Healed,
     /// What crashes leave of the disk last asked about: the checker asks for each in turn.
-    after_crash: Mutex<Option<(Disk, Vec<Disk>)>>,
+    pub(crate) after_crash: Mutex<Option<(Disk, Vec<Disk>)>>,
     /// The receiver's digest: the shipped one, but where a weak one is the seeded bug.
     digest: PhantomData<fn() -> D>,
 }
@@ -315,109 +315,6 @@ impl<D: Digest> Exploration<D> {
         performed
     }
 
-    /// Opens a receiver: the shipped recovery, on a disk of which an operation may fail.
-    pub fn open(&self, world: &mut World<D>, failing: Option<(u8, Damage)>) {
-        let orphans = orphans(&world.disk);
-        let recovered = match failing {
-            None => mistakes::recover(self.bugs, &mut world.disk),
-            Some((after, damage)) => {
-                world.failures_left -= 1;
-                let (kind, then) = (FailureKind::Other, Then::Works);
-                let disk = &mut world.disk;
-                let mut disk = Failing {
-                    disk,
-                    after,
-                    damage,
-                    then,
-                    kind,
-                };
-                mistakes::recover(self.bugs, &mut disk)
-            }
-        };
-        mistakes::after_opening(self.bugs, &mut world.disk);
-        let Ok(left) = recovered else {
-            // A listing or a directory sync that failed is a reason to refuse; a removal is none.
-            let removal_failed = failing.is_none_or(|(after, _)| (1..=orphans).contains(&after));
-            note(world, removal_failed.then_some(Breach::OpeningStopped));
-            return;
-        };
-        if usize::from(orphans) > left.len() {
-            self.witnesses.reach(Witness::OrphanSwept);
-        }
-        world.is_open = true;
-        for orphan in left {
-            let database = &mut world.databases[usize::from(orphan.found.database.number())];
-            database.state = State::with_removal_owed();
-            self.witnesses.reach(Witness::OrphanOwed);
-        }
-        let mut breaches = [None; 2];
-        let disk = &world.disk;
-        let mut all = (0u8..).zip(&world.databases);
-        if all.any(|(number, database)| {
-            disk.files(number).partial.is_some() && database.state != State::with_removal_owed()
-        }) {
-            breaches[0] = Some(Breach::OrphanLeft);
-        }
-        let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
-        if !(disk.receive_is_durable && disk.data_is_durable && disk.databases.iter().all(is_durable)) {
-            breaches[1] = Some(Breach::OpenedNotDurable);
-        }
-        breaches.into_iter().for_each(|breach| note(world, breach));
-    }
-
-    /// The disk after that many operations of an opening.
-    fn opening_cut_short(&self, disk: &Disk, after: u8) -> Disk {
-        let mut disk = disk.clone();
-        let mut failing = Failing {
-            disk: &mut disk,
-            after,
-            damage: Damage::Nothing,
-            then: Then::Stops,
-            kind: FailureKind::Other,
-        };
-        // Cut off: whatever it returns, nobody is there to be told.
-        let _cut = mistakes::recover(self.bugs, &mut failing);
-        disk
-    }
-
-    /// Reads what crashes leave of a disk.
-    fn after_crash<R>(&self, disk: &Disk, read: impl FnOnce(&[Disk]) -> R) -> R {
-        let mut cached = self.after_crash.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cached {
-            Some((known, left)) if known == disk => read(left),
-            Some(_) | None => {
-                let left = disk.after_crash();
-                let answer = read(&left);
-                *cached = Some((disk.clone(), left));
-                answer
-            }
-        }
-    }
-
-    /// The number of states that crashes leave of a disk.
-    fn crashes(&self, disk: &Disk) -> u16 {
-        self.after_crash(disk, |left| u16::try_from(left.len()).unwrap_or(u16::MAX))
-    }
-
-    /// The process's memory goes; the disk is what the crash left.
-    fn crash(&self, world: &mut World<D>, disk: &Disk, left: u16) {
-        let left = if self.blindness.loses_nothing { 0 } else { left };
-        let chosen = self.after_crash(disk, |disks| disks.get(usize::from(left)).cloned());
-        if let Some(disk) = chosen {
-            self.witnesses.note_crash(world, &disk, left);
-            world.disk = disk;
-        }
-        world.crashes_left -= 1;
-        world.is_open = false;
-        for database in &mut world.databases {
-            *database = Database {
-                acknowledged: database.acknowledged,
-                begun: database.begun,
-                ..Database::default()
-            };
-        }
-    }
-
     fn number_of(&self, identity: &Identity<u8>) -> Option<u8> {
         let mut numbered = (0u8..).zip(&self.system.snapshots);
         numbered
@@ -455,7 +352,7 @@ impl<D: Digest> Exploration<D> {
     }
 }
 
-fn note<D>(world: &mut World<D>, breach: Option<Breach>) {
+pub(crate) fn note<D>(world: &mut World<D>, breach: Option<Breach>) {
     if let Some(breach) = breach {
         world.breaches.note(breach);
     }
@@ -474,13 +371,6 @@ fn perform_on<D: Digest, S: Storage<u8, Partial = Handle>>(
     }
 }
 
-fn orphans(disk: &Disk) -> u8 {
-    disk.databases
-        .iter()
-        .map(|files| u8::from(files.partial.is_some()))
-        .sum()
-}
-
 impl<D: Digest> Exploration<D> {
     fn arrivals(&self, world: &World<D>, number: u8, snapshot: &Snapshot, actions: &mut Vec<Action>) {
         let database = &world.databases[usize::from(snapshot.identity.database.number())];
@@ -496,22 +386,6 @@ impl<D: Digest> Exploration<D> {
             let snapshot = number;
             let wears = wears(self.system.corruption, sent).iter().copied();
             actions.extend(wears.map(|wear| Action::Deliver { snapshot, chunk, wear }));
-        }
-    }
-
-    fn openings(&self, world: &World<D>, actions: &mut Vec<Action>) {
-        actions.push(Action::Open);
-        // A listing, at most two removals, three syncs of directories.
-        let operations = 4 + orphans(&world.disk);
-        for after in 0..operations {
-            if world.failures_left > 0 {
-                let damages = [Damage::Nothing, Damage::Done];
-                actions.extend(damages.map(|damage| Action::OpenFailing { after, damage }));
-            }
-            if world.crashes_left > 0 {
-                let left = self.crashes(&self.opening_cut_short(&world.disk, after));
-                actions.extend((0..left).map(|left| Action::CrashOpening { after, left }));
-            }
         }
     }
 }

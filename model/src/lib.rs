@@ -9,6 +9,7 @@
 //! | `system` | which sources, snapshots and faults a bounded world has: the table of bounds |
 //! | `world` | the states that the checker explores, and what can happen in them |
 //! | `exploration` | the steps, taken by the receiver's own code |
+//! | `openings` | openings and crashes |
 //! | `judgement` | what the clauses say of one step |
 //! | `disk` | a disk in memory, and one whose next operation fails |
 //! | `properties` | what must hold in every state |
@@ -31,6 +32,7 @@ pub mod harness;
 pub mod healing;
 pub mod judgement;
 pub mod lies;
+pub mod openings;
 pub mod properties;
 pub mod replay;
 pub mod report;

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver_model::bugs::hunt::hunt_all;
 use snapshot_receiver_model::bugs::{Bug, Bugs};
-use snapshot_receiver_model::check::{Outcome, Running, check as check_one, count_again, simulate};
+use snapshot_receiver_model::check::{Blindness, Outcome, Running, check as check_one, count_again, simulate};
 use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::lies::canary;
 use snapshot_receiver_model::properties::rules;
@@ -83,6 +84,11 @@ pub(super) fn check(options: &CheckOptions) -> io::Result<u8> {
             .iter()
             .map(|outcome| collect::system(outcome, plan.bugs))
             .collect(),
+        bugs: if options.seeded_bugs {
+            hunt_all(Blindness::default(), |bug| println!("{}", terminal::bug(bug)))
+        } else {
+            Vec::new()
+        },
         clauses: collect::clauses(),
         ..Results::default()
     }
@@ -202,7 +208,18 @@ fn tell(results: &Results) -> io::Result<()> {
             out,
             "\npass: {rules} rules hold in every reachable state of {configurations} configurations; {figures}"
         ),
-        Verdict::Fail => writeln!(out, "\nFAIL: {failed} of {configurations} configurations; {figures}"),
+        Verdict::Fail => {
+            let survived = results.bugs.iter().filter(|bug| !bug.is_caught).count();
+            let bugs = if survived == 0 {
+                String::new()
+            } else {
+                format!(", {survived} seeded bugs survived")
+            };
+            writeln!(
+                out,
+                "\nFAIL: {failed} of {configurations} configurations{bugs}; {figures}"
+            )
+        }
         Verdict::NothingRan | Verdict::CouldNotCheck => writeln!(out, "\n{}", results.verdict.word()),
     }
 }

@@ -96,6 +96,9 @@ struct CheckOptions {
     /// Seed this bug, to see its counterexample.
     #[arg(long, value_name = "NAME")]
     bug: Option<String>,
+    /// Hunt every seeded bug too, for one report of both.
+    #[arg(long)]
+    seeded_bugs: bool,
     /// Count all states a second time, by depth, with the project's own search: the numbers must
     /// agree. It takes as long again; `--html` draws the growth from it.
     #[arg(long)]
