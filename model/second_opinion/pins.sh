@@ -10,7 +10,6 @@ clean safety 26505 -DTAIL -DNEWER -DCORRUPT
 clean safety 17347 $two
 clean safety 125137 -DNEWER $two
 clean safety 174151 -DTAIL -DNEWER $two
-clean safety 491061 -DTAIL -DCORRUPT $two
 clean safety 918641 -DTAIL -DNEWER -DCORRUPT $one
 clean live 710 -DHEAL
 clean live 87561 -DHEAL $two
@@ -20,6 +19,7 @@ clean live 708341 -DHEAL -DTAIL -DNEWER -DCORRUPT -DFAILS=1
 clean live 1700 -DHEAL -DSTRAY
 clean live 6067 -DHEAL -DNEWER -DSTRAY
 if [ "$more" = more ]; then
+clean safety 491061 -DTAIL -DCORRUPT $two
 clean safety 1532058 -DNEWER -DCORRUPT -DFAILS=2 -DCRASHES=1
 clean live 2279849 -DHEAL -DNEWER -DCORRUPT $one
 clean safety 308710 -DNEWER -DFAILS=3 -DCRASHES=2
