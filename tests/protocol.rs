@@ -5,8 +5,8 @@
 //! the executor.
 
 use snapshot_receiver::protocol::{
-    AwaitingChunk, AwaitingPublication, Cause, Chunk, ClusterId, Crc32c, DatabaseId, Digest, Event, FinalChunk,
-    Identity, Limits, OlderStart, State, Vacancy, needs_place, valid_transition,
+    AwaitingChunk, AwaitingPublication, AwaitingStart, Cause, Chunk, ClusterId, Commit, Crc32c, DatabaseId, Digest,
+    Event, FinalChunk, Identity, Limits, Memory, OlderStart, State, Vacancy, needs_place, valid_transition,
 };
 
 fn identity() -> Identity<u8> {
@@ -101,10 +101,33 @@ fn a_publication_is_of_the_transfers_snapshot_and_ends_at_its_offset() {
     assert!(!valid(publication(identity(), 1)), "another offset");
 }
 
+/// Mutant: `||` for `&&` between the cluster and the LSN of the commit that is remembered.
+#[test]
+fn a_commit_is_remembered_with_its_own_cluster_and_lsn() {
+    let final_chunk = FinalChunk {
+        identity: identity(),
+        offset: 2,
+        length: 2,
+    };
+    let before = State::AwaitingPublication(AwaitingPublication {
+        latest: None,
+        final_chunk: final_chunk.clone(),
+    });
+    let valid = |cluster, snapshot_lsn| {
+        let cluster = ClusterId::<u8>::numbered(cluster);
+        let latest = Some(Commit { cluster, snapshot_lsn });
+        let memory = Memory::CommittedBy(final_chunk.clone());
+        let after: State<u8> = State::AwaitingStart(AwaitingStart { latest, memory });
+        valid_transition(&before, Cause::Performed, &after)
+    };
+    assert!(valid(1, 5) && !valid(2, 5) && !valid(1, 6));
+}
+
 /// Mutant: a cluster id that reads as an empty text.
 #[test]
 fn an_id_reads_as_it_was_written() {
     let cluster = ClusterId::new("prod-us").expect("a valid id");
     let database = DatabaseId::new("db_01").expect("a valid id");
     assert_eq!((cluster.as_str(), database.as_str()), ("prod-us", "db_01"));
+    assert_eq!(format!("{cluster} {database}"), "prod-us db_01");
 }
