@@ -278,3 +278,32 @@ impl<S, V> Inner<S, V> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_lives_exactly_as_long_as_it_is_in_use() {
+        let bounds = Bounds {
+            transfers_max: 1,
+            remembered_commits_max: 1,
+        };
+        let registry: Registry<(), u8> = Registry::new((), bounds);
+        let database = DatabaseId::new("db").expect("valid");
+        let lease = || registry.lease(&database).expect("open");
+        let (first, second) = (lease(), lease());
+        registry.release(&database);
+        let third = lease();
+        assert!(
+            Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&first, &third),
+            "two calls for one database meet at the same slot"
+        );
+        registry.release(&database);
+        registry.release(&database);
+        assert!(
+            lock(&registry.inner).entries.is_empty(),
+            "nothing is kept of a call that is through"
+        );
+    }
+}
