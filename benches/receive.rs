@@ -8,9 +8,11 @@
 //! cargo bench --bench receive -- --help
 //! ```
 //!
-//! Four receive in turn, round by round: the plain loop; `Receiver`; `SnapshotReceiver` on a
-//! current-thread and on a multi-thread runtime. Medians of the rounds are compared, and the
-//! slowest and the fastest round shown; a ratio with a `?` is noise. Two phases are timed apart:
+//! They receive in turn, round by round: the plain loop; a naive async design (a copy of each payload
+//! and a hop to the blocking pool for each operation); `Receiver`; `SnapshotReceiver` chunk by chunk on
+//! a current-thread and on a multi-thread runtime, and from a stream on a current-thread runtime.
+//! Medians of the rounds are compared, and the slowest and the fastest round shown; a ratio with a `?`
+//! is noise. Two phases are timed apart:
 //!
 //! - *data*: every byte written and checksummed. The plain loop does nothing else.
 //! - *end*: an empty chunk with `done`, answered by `Committed`. The plain loop syncs the file,
@@ -22,11 +24,12 @@
 //! machine: a faster disk or a slower processor moves it. The payload is ready in memory; a
 //! source that sends over a network waits a round trip per chunk, or keeps several in flight.
 //!
-//! The async face hops to the blocking pool and back once per chunk. What that costs is mostly
-//! the operating system waking threads, so it is measured alone, too: small chunks pay it often.
+//! What a hop to the blocking pool and back takes is measured alone, too: it is mostly the operating
+//! system waking threads. `handle_chunk` hops to a thread that is still awake, where it can.
 
 mod support;
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -36,15 +39,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clap::Parser;
+use futures_util::stream;
 use snapshot_receiver::protocol::Text;
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, ReceiveError, Receiver, SnapshotReceiver};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
 
 use support::{KIB, MIB, Sample, is_measuring, pseudo_random, size_name};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-const CHUNKS: [usize; 3] = [4 * KIB, 64 * KIB, MIB];
+const CHUNKS: [usize; 6] = [4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB];
 /// From here on a transfer is long enough only with more bytes.
 const LARGE_CHUNK: usize = 64 * KIB;
 /// For the median of a time that the scheduler makes vary.
@@ -164,34 +169,42 @@ fn rehearse() -> Outcome<()> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Plain,
+    Naive,
     Sync,
     AsyncCurrentThread,
     AsyncMultiThread,
+    Stream,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 6] = [
         Self::Plain,
+        Self::Naive,
         Self::Sync,
         Self::AsyncCurrentThread,
         Self::AsyncMultiThread,
+        Self::Stream,
     ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain loop",
+            Self::Naive => "naive",
             Self::Sync => "sync",
             Self::AsyncCurrentThread => "async, 1 thread",
             Self::AsyncMultiThread => "async, threads",
+            Self::Stream => "stream",
         }
     }
 
     fn key(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Naive => "naive",
             Self::Sync => "sync",
             Self::AsyncCurrentThread => "async_current_thread",
             Self::AsyncMultiThread => "async_multi_thread",
+            Self::Stream => "stream",
         }
     }
 }
@@ -275,8 +288,22 @@ fn run(kind: Kind, parent: &Path, snapshot: &Snapshot) -> Outcome<Times> {
     let times = match kind {
         Kind::Plain => receive_plain(directory.path(), snapshot)?,
         Kind::Sync => receive_sync(directory.path(), snapshot)?,
-        Kind::AsyncCurrentThread => receive_on(&current_thread()?, directory.path(), snapshot)?,
-        Kind::AsyncMultiThread => receive_on(&multi_thread()?, directory.path(), snapshot)?,
+        Kind::Naive => spawned(
+            &current_thread()?,
+            receive_naive(directory.path().to_owned(), snapshot.clone()),
+        )?,
+        Kind::AsyncCurrentThread => spawned(
+            &current_thread()?,
+            receive_async(directory.path().to_owned(), snapshot.clone()),
+        )?,
+        Kind::AsyncMultiThread => spawned(
+            &multi_thread()?,
+            receive_async(directory.path().to_owned(), snapshot.clone()),
+        )?,
+        Kind::Stream => spawned(
+            &current_thread()?,
+            receive_stream(directory.path().to_owned(), snapshot.clone()),
+        )?,
     };
     directory.close()?;
     // Else the next one would pay for this removal.
@@ -322,10 +349,50 @@ fn receive_sync(directory: &Path, snapshot: &Snapshot) -> Outcome<Times> {
     Ok(Times { data, end })
 }
 
-fn receive_on(runtime: &Runtime, directory: &Path, snapshot: &Snapshot) -> Outcome<Times> {
-    // Spawned, because a server's tasks run on the workers and not on the main thread.
-    let task = runtime.spawn(receive_async(directory.to_owned(), snapshot.clone()));
-    runtime.block_on(task)?
+/// Spawned, because a server's tasks run on the workers and not on the main thread.
+fn spawned(runtime: &Runtime, receive: impl Future<Output = Outcome<Times>> + Send + 'static) -> Outcome<Times> {
+    runtime.block_on(runtime.spawn(receive))?
+}
+
+/// What is written first: each operation is handed to the blocking pool, with a payload of its own.
+async fn receive_naive(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times> {
+    let (partial, published) = (directory.join("partial"), directory.join("published"));
+    let started = Instant::now();
+    let mut file = File::create_new(&partial)?;
+    let mut crc32c = 0;
+    for chunk in snapshot.payload.chunks(snapshot.chunk_bytes) {
+        let path = directory.clone();
+        spawn_blocking(move || fs::create_dir_all(path)).await??;
+        let data = chunk.to_vec();
+        crc32c = crc32c::crc32c_append(crc32c, &data);
+        file = spawn_blocking(move || file.write_all(&data).map(|()| file)).await??;
+    }
+    let data = started.elapsed();
+
+    let started = Instant::now();
+    if crc32c != snapshot.crc32c {
+        return Err("the naive design's checksum differs".into());
+    }
+    spawn_blocking(move || file.sync_all()).await??;
+    spawn_blocking(move || fs::rename(&partial, &published)).await??;
+    spawn_blocking(move || File::open(directory)?.sync_all()).await??;
+    let end = started.elapsed();
+    Ok(Times { data, end })
+}
+
+async fn receive_stream(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times> {
+    let receiver = SnapshotReceiver::open(directory, Options::default()).await?;
+    let started = Instant::now();
+    let chunks = stream::iter(snapshot.chunks().map(Ok::<_, Infallible>));
+    receiver.receive(chunks).await?;
+    let data = started.elapsed();
+
+    let started = Instant::now();
+    let outcome = receiver.handle_chunk(snapshot.last_chunk()).await;
+    let end = started.elapsed();
+    committed(outcome)?;
+    receiver.close().await?;
+    Ok(Times { data, end })
 }
 
 async fn receive_async(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times> {
@@ -466,7 +533,7 @@ fn hop(runtime: &Runtime) -> Outcome<f64> {
         let mut times = Vec::new();
         for _ in 0..HOPS {
             let started = Instant::now();
-            tokio::task::spawn_blocking(|| ()).await?;
+            spawn_blocking(|| ()).await?;
             times.push(started.elapsed().as_secs_f64() * 1e6);
         }
         Ok(Sample::from_iter(times).median())

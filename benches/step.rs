@@ -83,7 +83,7 @@ impl Transfer {
         .expect("both ids are valid");
         let opened = step(&limits, State::default(), arrived(chunk.clone()));
         chunk.offset = 1;
-        chunk.data = pseudo_random(bytes);
+        *chunk.data_mut() = pseudo_random(bytes);
         let transfer = Self {
             limits,
             state: opened.state,
@@ -245,7 +245,7 @@ fn batch_length(transfer: &Transfer) -> usize {
 }
 
 fn time_crc(transfer: &Transfer, batch: usize) -> Duration {
-    let data = &transfer.chunk.data;
+    let data = transfer.chunk.data();
     let started = Instant::now();
     let mut crc = 1;
     for _ in 0..batch {

@@ -251,7 +251,7 @@ fn a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle() {
 }
 
 #[test]
-fn an_abort_that_a_shutdown_runtime_cannot_do_is_no_success() {
+fn calls_are_worked_on_though_the_runtime_has_shut_down() {
     let dir = tempdir().expect("a directory");
     let runtime = Builder::new_multi_thread().build().expect("a runtime");
     let receiver = runtime.block_on(open(dir.path()));
@@ -261,10 +261,17 @@ fn an_abort_that_a_shutdown_runtime_cannot_do_is_no_success() {
         .expect("taken");
     let handle = runtime.handle().clone();
     runtime.shutdown_background();
-    handle.block_on(receiver.abort()).expect_err("the transfer still runs");
-    assert_eq!(names(dir.path()), ["db.partial"]);
-    handle.block_on(receiver.close()).expect("closing works all the same");
+    assert_eq!(
+        handle
+            .block_on(receiver.handle_chunk(source.chunk(3, 4, false)))
+            .expect("taken"),
+        pending(4)
+    );
+    handle.block_on(receiver.abort()).expect("aborted");
     assert_eq!(names(dir.path()), Vec::<String>::new());
+    let cancelled = handle.block_on(receiver.expire_idle(Duration::ZERO));
+    assert!(matches!(cancelled, Err(ReceiveError::Cancelled)), "{cancelled:?}");
+    handle.block_on(receiver.close()).expect("closing works all the same");
     Builder::new_current_thread()
         .build()
         .expect("a runtime")

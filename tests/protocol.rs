@@ -20,12 +20,7 @@ fn identity() -> Identity<u8> {
 }
 
 fn chunk(offset: u64, data: &'static [u8]) -> Chunk<u8, &'static [u8]> {
-    Chunk {
-        identity: identity(),
-        offset,
-        data,
-        done: false,
-    }
+    Chunk::new(identity(), offset, data, false)
 }
 
 fn awaiting_chunk(received_bytes: u64, reported_bytes: u64) -> AwaitingChunk<u8, Crc32c> {

@@ -40,12 +40,7 @@ fn right() -> Identity<u8> {
 
 fn arrived(identity: Identity<u8>, offset: u64, data: Data, done: bool) -> Event<u8, Data> {
     Event::ChunkArrived {
-        chunk: Chunk {
-            identity,
-            offset,
-            data,
-            done,
-        },
+        chunk: Chunk::new(identity, offset, data, done),
         vacancy: Vacancy::Free,
         older_start: OlderStart::Refused,
     }
@@ -81,12 +76,7 @@ fn events() -> Vec<(&'static str, Event<u8, Data>)> {
         vacancy,
         older_start,
     };
-    let start = |identity| Chunk {
-        identity,
-        offset: 0,
-        data: b"ab".as_slice(),
-        done: false,
-    };
+    let start = |identity| Chunk::new(identity, 0, b"ab".as_slice(), false);
     let full = Vacancy::Exhausted { transfers_max: 1 };
     let mut huge = right();
     huge.total_bytes = 9;

@@ -115,9 +115,9 @@ impl<D: Digest> Exploration<D> {
         let mut chunk = self.snapshot(snapshot).chunks[usize::from(chunk)].clone();
         match wear {
             Wear::Intact => {}
-            Wear::Flipped => chunk.data[0] ^= 1,
-            Wear::Cut => drop(chunk.data.pop()),
-            Wear::Longer => chunk.data.push(b'+'),
+            Wear::Flipped => chunk.data_mut()[0] ^= 1,
+            Wear::Cut => drop(chunk.data_mut().pop()),
+            Wear::Longer => chunk.data_mut().push(b'+'),
             Wear::HugeTotal => chunk.identity.total_bytes = u64::MAX,
             Wear::FarOffset => chunk.offset = u64::MAX,
         }
@@ -543,9 +543,9 @@ fn wears(corruption: Corruption, chunk: &Chunk<u8, Payload>) -> &'static [Wear] 
     ];
     match corruption {
         Corruption::Never => &ALL[..1],
-        Corruption::Payload if chunk.data.is_empty() => &ALL[..1],
+        Corruption::Payload if chunk.data().is_empty() => &ALL[..1],
         Corruption::Payload => &[Wear::Intact, Wear::Flipped, Wear::Cut],
-        Corruption::Header if chunk.data.is_empty() => &ALL[..4],
+        Corruption::Header if chunk.data().is_empty() => &ALL[..4],
         Corruption::Header => ALL,
     }
 }
@@ -594,7 +594,7 @@ impl<D: Digest> Exploration<D> {
         else {
             return;
         };
-        if phase.identity == arrived.identity && arrived.offset < phase.received_bytes && !arrived.data.is_empty() {
+        if phase.identity == arrived.identity && arrived.offset < phase.received_bytes && !arrived.data().is_empty() {
             self.witnesses.reach(Witness::Duplicated);
         }
         if phase.identity == arrived.identity && arrived.offset > phase.received_bytes {

@@ -41,7 +41,7 @@ impl<D: Digest> Exploration<D> {
         if before == after {
             return None;
         }
-        let length = chunk.data.len() as u64;
+        let length = chunk.data().len() as u64;
         let is_start = chunk.offset == 0;
         let total_bytes = chunk.identity.total_bytes;
         if length > LIMITS.chunk_bytes_max || (is_start && total_bytes > LIMITS.snapshot_bytes_max) {
@@ -77,7 +77,7 @@ impl<D: Digest> Exploration<D> {
         if is_older {
             return (before != after).then_some(Breach::StaleAdmitted);
         }
-        let length = chunk.data.len() as u64;
+        let length = chunk.data().len() as u64;
         let total_bytes = chunk.identity.total_bytes;
         let keeps_limits = total_bytes <= LIMITS.snapshot_bytes_max && length <= LIMITS.chunk_bytes_max;
         let is_admissible = keeps_limits && length <= total_bytes && (is_running || place_is_free);
@@ -272,7 +272,7 @@ fn repeats(last: &FinalChunk<u8>, chunk: &Chunk<u8, Payload>) -> bool {
     let arrived = FinalChunk {
         identity: chunk.identity.clone(),
         offset: chunk.offset,
-        length: chunk.data.len() as u64,
+        length: chunk.data().len() as u64,
     };
     chunk.done && arrived == *last
 }

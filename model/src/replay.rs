@@ -366,18 +366,15 @@ fn id(number: u8) -> Result<DatabaseId, InvalidId> {
 
 /// The model's chunk, with names in place of numbers.
 fn named(chunk: Chunk<u8, Payload>) -> Result<Chunk<Text, Payload>, InvalidId> {
-    Ok(Chunk {
-        identity: Identity {
-            cluster: ClusterId::new(format!("cluster{}", chunk.identity.cluster))?,
-            database: id(chunk.identity.database.number())?,
-            snapshot_lsn: chunk.identity.snapshot_lsn,
-            total_bytes: chunk.identity.total_bytes,
-            total_crc32c: chunk.identity.total_crc32c,
-        },
-        offset: chunk.offset,
-        data: chunk.data,
-        done: chunk.done,
-    })
+    let identity = Identity {
+        cluster: ClusterId::new(format!("cluster{}", chunk.identity.cluster))?,
+        database: id(chunk.identity.database.number())?,
+        snapshot_lsn: chunk.identity.snapshot_lsn,
+        total_bytes: chunk.identity.total_bytes,
+        total_crc32c: chunk.identity.total_crc32c,
+    };
+    let (offset, done) = (chunk.offset, chunk.done);
+    Ok(Chunk::new(identity, offset, chunk.into_data(), done))
 }
 
 /// The real files, but for one operation that fails after so many.

@@ -151,12 +151,8 @@ impl Plan {
         let mut offset = 0;
         for (index, length) in self.chunks.iter().enumerate() {
             let data = self.bytes[offset..offset + length].iter().copied().collect();
-            chunks.push(Chunk {
-                identity: identity.clone(),
-                offset: offset as u64,
-                data,
-                done: index + 1 == self.chunks.len(),
-            });
+            let done = index + 1 == self.chunks.len();
+            chunks.push(Chunk::new(identity.clone(), offset as u64, data, done));
             offset += length;
         }
         Snapshot {

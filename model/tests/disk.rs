@@ -23,12 +23,7 @@ fn verified(bytes: &'static [u8]) -> Verified<u8> {
         total_bytes: bytes.len() as u64,
         total_crc32c: crc32c::crc32c(bytes),
     };
-    let chunk = Chunk {
-        identity,
-        offset: 0,
-        data: bytes,
-        done: true,
-    };
+    let chunk = Chunk::new(identity, 0, bytes, true);
     let event = Event::ChunkArrived {
         chunk,
         vacancy: Vacancy::Free,

@@ -10,10 +10,13 @@
 //! | `transfer` | state and open file together; the loop from an event to its reply |
 //! | `recovery` | what an opening does |
 //! | `registry`, `receiver` | transfers by database, shared among threads |
+//! | `workers`, `call` | threads for callers that must not block, and their calls |
 //! | `expiry`, `progress` | idle transfers; reports |
 //! | `options`, `error`, `names` | what is set, what is told, what files are called |
-//! | `sync`, `panics` | what locks are; panics, caught |
+//! | `sync`, `panics` | what locks and threads are; panics, caught |
 
+#[cfg(feature = "tokio")]
+mod call;
 mod error;
 mod expiry;
 mod filesystem;
@@ -28,7 +31,11 @@ mod registry;
 mod storage;
 mod sync;
 mod transfer;
+#[cfg(feature = "tokio")]
+mod workers;
 
+#[cfg(feature = "tokio")]
+pub(crate) use call::{Awaited, Call, Panicked, Subject};
 pub use error::{AbortError, OpenError, ReceiveError};
 pub use filesystem::FileSystem;
 pub use names::{RECEIVE_DIRECTORY, partial_name, snapshot_name, snapshot_path};
@@ -41,3 +48,5 @@ pub(crate) use receiver::{Lease, check_ids};
 pub use recovery::{OrphanLeft, RecoveryError, recover};
 pub use storage::{Directory, Found, FoundKind, Storage, StorageError};
 pub use transfer::{Answer, Transfer};
+#[cfg(feature = "tokio")]
+pub(crate) use workers::{Lane, Workers};

@@ -36,9 +36,13 @@ pub struct Options {
     /// `None` waits for ever. Default 15 minutes: longer than a source's retries, short enough
     /// that a source that went away does not hold a place for a day.
     pub idle_timeout: Option<Duration>,
-    /// Storage operations that the async face runs at once, each on a thread of the runtime's
-    /// blocking pool (SR-CON-004). Default 16.
+    /// Threads of the async face, each for one storage operation at a time (SR-CON-004); started
+    /// when there is work for them. Default 16.
     pub workers_max: usize,
+    /// Payload bytes that may wait for a worker, for each database (SR-CON-005); past it, a call
+    /// waits to get into the queue, and a stream is not read on. A longer chunk waits until the queue
+    /// is empty. Default 4 MiB.
+    pub queue_bytes_max: usize,
     /// See [`Options::on_progress`].
     pub(crate) on_progress: Option<OnProgress>,
 }
@@ -51,6 +55,7 @@ impl Default for Options {
             remembered_commits_max: 1024,
             idle_timeout: Some(Duration::from_secs(15 * 60)),
             workers_max: 16,
+            queue_bytes_max: 4 << 20,
             on_progress: None,
         }
     }
@@ -106,6 +111,13 @@ impl Options {
         self
     }
 
+    /// See [`Options::queue_bytes_max`].
+    #[must_use]
+    pub fn queue_bytes_max(mut self, bytes: usize) -> Self {
+        self.queue_bytes_max = bytes;
+        self
+    }
+
     /// Is called with each report. For one database calls come in order and one at a time; no
     /// lock is held, so it may call the receiver (SR-PRG-003). It runs on the thread that
     /// finished the chunk: keep it short.
@@ -124,6 +136,7 @@ impl fmt::Debug for Options {
             .field("remembered_commits_max", &self.remembered_commits_max)
             .field("idle_timeout", &self.idle_timeout)
             .field("workers_max", &self.workers_max)
+            .field("queue_bytes_max", &self.queue_bytes_max)
             .field("on_progress", &self.on_progress.is_some())
             .finish()
     }

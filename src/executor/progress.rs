@@ -45,6 +45,12 @@ impl Reports {
         }
     }
 
+    /// Whether a report waits.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only the async face asks"))]
+    pub(super) fn has_any(&self) -> bool {
+        !lock(&self.queue).waiting.is_empty()
+    }
+
     /// Delivers what waits, unless another thread is at it; called with nothing locked.
     pub(super) fn deliver(&self, database: &DatabaseId, on_progress: &OnProgress) {
         {

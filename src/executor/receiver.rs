@@ -20,7 +20,8 @@ use super::storage::Storage;
 use super::sync::{Arc, Mutex, TryLockError, lock};
 use super::transfer::{Answer, Transfer};
 use crate::protocol::{
-    Chunk, DatabaseId, Envelope, Event, Failure, OlderStart, Rejection, Reply, State, Text, Vacancy, needs_place,
+    Chunk, DatabaseId, Envelope, Event, Failure, Limits, OlderStart, Rejection, Reply, State, Text, Vacancy,
+    needs_place,
 };
 
 /// What an admitted chunk led to.
@@ -290,6 +291,11 @@ where
         lease(&self.shared, database).ok_or(ReceiveError::Closed)
     }
 
+    #[cfg(feature = "tokio")]
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.options.limits
+    }
+
     pub(crate) fn to_abort(&self) -> Vec<DatabaseId> {
         self.shared.registry.to_abort()
     }
@@ -462,6 +468,12 @@ impl<S: Storage + Clone, A> Lease<S, A> {
         if let Some(on_progress) = &self.shared.options.on_progress {
             self.slot.reports.deliver(&self.database, on_progress);
         }
+    }
+
+    /// Whether a report waits for the callback.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only the async face asks"))]
+    pub(crate) fn has_reports(&self) -> bool {
+        self.shared.options.on_progress.is_some() && self.slot.reports.has_any()
     }
 
     /// Ends the transfer if it is idle; says when to look again if it is not.

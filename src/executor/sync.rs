@@ -1,12 +1,60 @@
-//! The one place that names synchronisation primitives.
+//! The one place that names synchronisation primitives and threads.
 //!
-//! Guarantees: every lock, counter and condition of the shell comes from here, so that a
-//! checker of interleavings has a single module to replace. Refuses to know: what is locked.
+//! Guarantees: every lock, condition and thread of the shell comes from here, so that a checker of
+//! interleavings has a single module to replace (`tests/interleavings` does). Refuses to know: what
+//! is locked, and what runs.
 
-pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::hint;
+use std::io;
+use std::sync::LazyLock;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+
+/// How long an idle worker goes on looking for work before it sleeps. A sleeping thread takes some 10
+/// to 50 microseconds to wake, ten times what a chunk of 4 KiB takes; whoever waits for a reply sends
+/// the next chunk within these.
+const LOOKING: Duration = Duration::from_micros(30);
+
+/// An idle worker's patience.
+pub(super) struct Patience {
+    /// `None` where there is a single processor: looking would keep the submitter from running.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        static PROCESSORS: LazyLock<usize> = LazyLock::new(|| available_parallelism().map_or(1, usize::from));
+        let is_shared = *PROCESSORS > 1;
+        Self {
+            until: is_shared.then(|| Instant::now() + LOOKING),
+        }
+    }
+
+    /// Lets a moment pass, unless the patience is over.
+    pub(super) fn look_again(&self) -> bool {
+        let is_left = self.until.is_some_and(|until| Instant::now() < until);
+        if is_left {
+            hint::spin_loop();
+        }
+        is_left
+    }
+}
+
+/// Starts a thread that nobody joins.
+pub(super) fn start_thread(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(run).map(drop)
+}
 
 /// Locks, whether or not a panic was unwinding while the lock was held: what it protects is
 /// consistent between statements, because each state is built whole (SR-CON-003).
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits for the condition; see [`lock`] about panics.
+pub(super) fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+    condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }

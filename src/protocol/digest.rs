@@ -8,6 +8,7 @@
 use core::fmt::Debug;
 use core::hash::Hash;
 
+use super::combine::combine;
 use super::envelope::Identity;
 use super::id::{DatabaseId, Symbol, Text};
 use super::rejection::Rejection;
@@ -19,9 +20,21 @@ pub trait Digest: Clone + Debug + Default + Eq + Hash {
     /// Takes the next bytes in.
     #[must_use]
     fn append(self, bytes: &[u8]) -> Self;
+    /// Takes the next bytes in, whose CRC32C is known (see [`Chunk::hashed`]). A digest of another
+    /// kind looks at the bytes.
+    ///
+    /// [`Chunk::hashed`]: super::Chunk::hashed
+    #[must_use]
+    fn append_hashed(self, bytes: &[u8], crc32c: u32) -> Self {
+        let _unused = crc32c;
+        self.append(bytes)
+    }
     /// The checksum of all bytes taken in.
     fn value(&self) -> u32;
 }
+
+/// Below it, looking at the bytes again is faster than combining two checksums.
+const COMBINED_BYTES_MIN: usize = 8 * 1024;
 
 /// CRC32C by the `crc32c` crate, which uses the processor's instruction where there is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -30,6 +43,14 @@ pub struct Crc32c(u32);
 impl Digest for Crc32c {
     fn append(self, bytes: &[u8]) -> Self {
         Self(crc32c::crc32c_append(self.0, bytes))
+    }
+
+    fn append_hashed(self, bytes: &[u8], crc32c: u32) -> Self {
+        if bytes.len() < COMBINED_BYTES_MIN {
+            self.append(bytes)
+        } else {
+            Self(combine(self.0, crc32c, bytes.len()))
+        }
     }
 
     fn value(&self) -> u32 {

@@ -37,18 +37,14 @@ impl<B> Envelope<B> {
     pub fn into_chunk(self) -> Result<Chunk<Text, B>, Rejection> {
         let database = DatabaseId::new(self.source_database_id).map_err(Rejection::InvalidDatabaseId)?;
         let cluster = ClusterId::new(self.source_cluster_id).map_err(Rejection::InvalidClusterId)?;
-        Ok(Chunk {
-            identity: Identity {
-                cluster,
-                database,
-                snapshot_lsn: self.snapshot_lsn,
-                total_bytes: self.total_bytes,
-                total_crc32c: self.total_crc32c,
-            },
-            offset: self.offset,
-            data: self.data,
-            done: self.done,
-        })
+        let identity = Identity {
+            cluster,
+            database,
+            snapshot_lsn: self.snapshot_lsn,
+            total_bytes: self.total_bytes,
+            total_crc32c: self.total_crc32c,
+        };
+        Ok(Chunk::new(identity, self.offset, self.data, self.done))
     }
 }
 
@@ -74,13 +70,80 @@ pub struct Chunk<T, B> {
     pub identity: Identity<T>,
     /// Where `data` belongs, in bytes from the snapshot's start.
     pub offset: u64,
-    /// The bytes; may be empty.
-    pub data: B,
     /// Whether this chunk ends the snapshot.
     pub done: bool,
+    /// The bytes; may be empty. Not to be exchanged once they are hashed.
+    data: B,
+    /// Their own CRC32C, where it was computed before the step.
+    payload_crc32c: Option<u32>,
+}
+
+impl<T, B> Chunk<T, B> {
+    /// A chunk whose payload [`step`](super::step) looks at itself.
+    #[must_use]
+    pub const fn new(identity: Identity<T>, offset: u64, data: B, done: bool) -> Self {
+        Self {
+            identity,
+            offset,
+            done,
+            data,
+            payload_crc32c: None,
+        }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn data(&self) -> &B {
+        &self.data
+    }
+
+    /// The bytes, to be changed: a checksum computed ahead is forgotten.
+    pub const fn data_mut(&mut self) -> &mut B {
+        self.payload_crc32c = None;
+        &mut self.data
+    }
+
+    /// With the checksum of its payload as it was computed elsewhere in this crate.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_payload_crc32c(self, crc32c: u32) -> Self {
+        let payload_crc32c = Some(crc32c);
+        Self { payload_crc32c, ..self }
+    }
+
+    /// With its payload wrapped into another type that shows the same bytes.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn map_data<C>(self, wrap: impl FnOnce(B) -> C) -> Chunk<T, C> {
+        Chunk {
+            identity: self.identity,
+            offset: self.offset,
+            done: self.done,
+            data: wrap(self.data),
+            payload_crc32c: self.payload_crc32c,
+        }
+    }
+
+    /// The bytes, taken out.
+    #[must_use]
+    pub fn into_data(self) -> B {
+        self.data
+    }
+
+    /// The payload's CRC32C, if it was computed ahead.
+    #[must_use]
+    pub const fn payload_crc32c(&self) -> Option<u32> {
+        self.payload_crc32c
+    }
 }
 
 impl<T, B: AsRef<[u8]>> Chunk<T, B> {
+    /// Computes the payload's checksum ahead, on whatever thread has time: the step then combines it
+    /// with that of the bytes before, and need not look at the payload.
+    #[must_use]
+    pub fn hashed(self) -> Self {
+        let payload_crc32c = Some(crc32c::crc32c(self.data.as_ref()));
+        Self { payload_crc32c, ..self }
+    }
+
     /// Length of the payload in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {

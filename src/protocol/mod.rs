@@ -12,6 +12,7 @@
 //! | `envelope`, `id`, `limits` | what a source sends, and what of it is acceptable |
 //! | `digest` | the checksum, and the evidence that a snapshot passed it |
 
+mod combine;
 mod digest;
 mod effect;
 mod envelope;

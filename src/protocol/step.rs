@@ -299,11 +299,14 @@ fn receive<T: Symbol, B: AsRef<[u8]>, D: Digest>(
 ) -> Step<T, B, D> {
     let (offset, length, done) = (chunk.offset, chunk.length(), chunk.done);
     let received_bytes = phase.received_bytes + length;
-    let digest = phase.digest.append(chunk.data.as_ref());
+    let digest = match chunk.payload_crc32c() {
+        Some(crc32c) => phase.digest.append_hashed(chunk.data().as_ref(), crc32c),
+        None => phase.digest.append(chunk.data().as_ref()),
+    };
     if length > 0 {
         effects.push(Effect::Write {
             offset,
-            data: chunk.data,
+            data: chunk.into_data(),
         });
     }
     if !done {

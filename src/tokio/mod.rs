@@ -1,34 +1,78 @@
 //! The async face: the executor's receiver for tasks of a tokio runtime.
 //!
-//! Guarantees: one thread hop per call, to the runtime's blocking pool; calls of one database
-//! keep their order and hold no thread while they wait; a dropped future does not interrupt what
-//! has begun (SR-CON-002). Refuses to know: what is decided and how it is stored.
+//! Guarantees: one thread hop per call, to a worker of the receiver; calls of one database keep
+//! their order and hold no thread while they wait; a dropped future does not interrupt what has
+//! begun (SR-CON-002); the payload bytes that wait are bounded (SR-CON-005). Refuses to know: what
+//! is decided and how it is stored.
 
+mod joined;
+mod pipeline;
 mod watches;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use ::tokio::sync::{Mutex, Semaphore, watch};
-use ::tokio::task::{JoinError, spawn_blocking};
+use ::tokio::runtime::Handle;
+use ::tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use ::tokio::task::{JoinError, spawn_blocking, yield_now};
 
 use crate::executor::{
-    AbortError, ChunkOutcome, FileSystem, Lease, OpenError, Options, OrphanLeft, ReceiveError, Receiver, Storage,
-    check_ids,
+    AbortError, Awaited, Call, ChunkOutcome, FileSystem, Lane, Lease, OnProgress, OpenError, Options, OrphanLeft,
+    Panicked, ReceiveError, Receiver, Storage, Subject, Workers, check_ids,
 };
 use crate::protocol::{DatabaseId, Envelope, OlderStart, Operation, Progress, Rejection, State};
 
+pub use pipeline::StreamError;
 use watches::Watches;
 
-/// A database's turn: fair, so that calls keep their order, and waited for without a thread.
-type Turn = Arc<Mutex<()>>;
+/// How long a task asks again and again whether its call is through, letting other tasks run in
+/// between, before it sleeps: a small chunk is written sooner than a sleeping thread wakes.
+const ASKING: Duration = Duration::from_micros(30);
+
+/// What a call in the queue takes of the queue's bytes besides its payload, in bytes.
+const CALL_BYTES: usize = 512;
+
+/// Permits are taken 32 bits at a time.
+const QUEUE_BYTES_LIMIT: usize = u32::MAX as usize >> 1;
+
+/// What the async face keeps with each database.
+#[derive(Debug, Default)]
+struct Turns {
+    lane: Arc<Lane>,
+    /// A permit for each byte that may wait in the lane.
+    room: OnceLock<Arc<Semaphore>>,
+}
+
+/// A database's slot in use, with the room that the call takes in its queue.
+struct Turn<S: Storage + Clone> {
+    lease: Lease<S, Turns>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// A call that a worker has, or will have.
+type Submitted<S, F, R> = Awaited<Turn<S>, F, Result<R, ReceiveError>>;
+
+impl<S> Subject for Turn<S>
+where
+    S: Storage + Clone + Send,
+    S::Partial: Send,
+{
+    fn has_reports(&self) -> bool {
+        self.lease.has_reports()
+    }
+
+    fn deliver_reports(&self) {
+        self.lease.deliver_reports();
+    }
+}
 
 /// Receives snapshots into one data directory, from tasks. Clones share it.
 ///
 /// Works on a multi-thread and on a current-thread runtime. See [`Receiver`] for what each call
-/// guarantees. Each call is one hop to the blocking pool: chunks of 64 KiB and more are worth it.
+/// guarantees. Storage is touched by the receiver's own threads, at most [`Options::workers_max`].
+/// A source that has many chunks ready is received fastest by [`receive`](Self::receive).
 ///
 /// Dropping the last clone ends running transfers where it is dropped, with blocking calls; prefer
 /// [`close`](Self::close).
@@ -70,10 +114,13 @@ where
 
 #[derive(Debug)]
 struct Inner<S: Storage + Clone> {
-    receiver: Receiver<S, Turn>,
+    receiver: Receiver<S, Turns>,
     /// Storage operations at once (SR-CON-004).
-    workers: Arc<Semaphore>,
+    workers: Workers,
     watches: Arc<Watches>,
+    queue_bytes_max: usize,
+    /// Reports go to code that is not ours.
+    may_block: bool,
 }
 
 impl<S> Clone for SnapshotReceiver<S>
@@ -112,14 +159,18 @@ where
     /// # Errors
     /// As [`Receiver::with_storage`].
     pub fn with_storage(storage: S, data_dir: impl AsRef<Path>, mut options: Options) -> Result<Self, OpenError> {
-        let workers = Arc::new(Semaphore::new(options.workers_max.clamp(1, Semaphore::MAX_PERMITS)));
+        let workers = Workers::start(options.workers_max).map_err(OpenError::Thread)?;
         let watches = Arc::new(Watches::default());
-        options.on_progress = Some(watches.before(options.on_progress.take()));
+        let may_block = options.on_progress.is_some();
+        options.on_progress = Some(watches.before(options.on_progress.take().map(in_runtime)));
+        let queue_bytes_max = options.queue_bytes_max.clamp(1, QUEUE_BYTES_LIMIT);
         Ok(Self {
             inner: Arc::new(Inner {
                 receiver: Receiver::with_attachments(storage, data_dir.as_ref(), options)?,
                 workers,
                 watches,
+                queue_bytes_max,
+                may_block,
             }),
         })
     }
@@ -130,7 +181,7 @@ where
     /// takes effect whole, or its attempt ends (SR-CON-002).
     ///
     /// # Errors
-    /// As [`Receiver::handle_chunk`]; [`ReceiveError::Cancelled`] where the runtime shuts down.
+    /// As [`Receiver::handle_chunk`].
     pub async fn handle_chunk<B>(&self, envelope: Envelope<B>) -> Result<ChunkOutcome, ReceiveError>
     where
         B: AsRef<[u8]> + Send + 'static,
@@ -152,9 +203,30 @@ where
         B: AsRef<[u8]> + Send + 'static,
     {
         let chunk = check_ids(envelope)?;
-        let lease = self.inner.receiver.lease(&chunk.identity.database)?;
-        self.in_turn(lease, move |lease| lease.handle_chunk(chunk, older_start))
-            .await
+        let turn = self
+            .turn_for(&chunk.identity.database, chunk.data().as_ref().len())
+            .await?;
+        let call = self.submit(turn, move |lease| lease.handle_chunk(chunk, older_start));
+        outcome_of(call).await
+    }
+
+    /// The database's slot, once there is room in its queue for as many bytes.
+    async fn turn_for(&self, database: &DatabaseId, bytes: usize) -> Result<Turn<S>, ReceiveError> {
+        let lease = self.inner.receiver.lease(database)?;
+        let bytes_max = self.inner.queue_bytes_max;
+        let room = lease
+            .attachment()
+            .room
+            .get_or_init(|| Arc::new(Semaphore::new(bytes_max)));
+        let wanted = bytes.saturating_add(CALL_BYTES).min(bytes_max);
+        // At most QUEUE_BYTES_LIMIT, so it fits. The semaphore is never closed.
+        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+        let room = Arc::clone(room).acquire_many_owned(wanted).await;
+        let room = room.map_err(|_closed| ReceiveError::Closed)?;
+        Ok(Turn {
+            lease,
+            _room: Some(room),
+        })
     }
 
     /// Ends every running transfer, as [`Receiver::abort`] does.
@@ -185,7 +257,7 @@ where
 
     async fn abort_one(&self, database: &DatabaseId) -> Result<(), ReceiveError> {
         let lease = self.inner.receiver.lease(database)?;
-        self.in_turn(lease, Lease::abort).await
+        outcome_of(self.submit(Turn { lease, _room: None }, Lease::abort)).await
     }
 
     /// Ends idle transfers, as [`Receiver::expire_idle`] does.
@@ -221,7 +293,7 @@ where
     /// As [`Receiver::state`].
     pub async fn state(&self, database: &DatabaseId) -> Result<State, ReceiveError> {
         let lease = self.inner.receiver.lease(database)?;
-        self.in_turn(lease, |lease| Ok(lease.state())).await
+        outcome_of(self.submit(Turn { lease, _room: None }, |lease| Ok(lease.state()))).await
     }
 
     /// Waits for the calls in flight, ends running transfers and frees the directory, as
@@ -238,22 +310,50 @@ where
         closed
     }
 
-    /// Waits for the database's turn, then for a worker, then does the work in one hop.
-    async fn in_turn<R: Send + 'static>(
+    /// Puts a call into its database's queue, for a worker.
+    fn submit<R: Send + 'static>(
         &self,
-        lease: Lease<S, Turn>,
-        work: impl FnOnce(&Lease<S, Turn>) -> Result<R, ReceiveError> + Send + 'static,
-    ) -> Result<R, ReceiveError> {
-        let turn = Arc::clone(lease.attachment()).lock_owned().await;
-        let worker = Arc::clone(&self.inner.workers).acquire_owned().await;
-        let worker = worker.map_err(|_closed| ReceiveError::Closed)?;
-        let task = spawn_blocking(move || {
-            let result = work(&lease);
-            drop((turn, worker));
-            lease.deliver_reports();
+        turn: Turn<S>,
+        work: impl FnOnce(&Lease<S, Turns>) -> Result<R, ReceiveError> + Send + 'static,
+    ) -> Submitted<S, impl FnOnce(&Turn<S>) -> Result<R, ReceiveError> + Send, R> {
+        let lane = Arc::clone(&turn.lease.attachment().lane);
+        let may_block = self.inner.may_block;
+        let (call, awaited) = Call::new(turn, move |turn: &Turn<S>| {
+            let result = work(&turn.lease);
+            if !may_block {
+                turn.lease.deliver_reports();
+            }
             result
         });
-        task.await.unwrap_or_else(|error| Err(lost(error)))
+        self.inner.workers.submit(&lane, call);
+        awaited
+    }
+}
+
+/// The call's result. Asked for often at first: see [`ASKING`].
+async fn outcome_of<S, F, R>(call: Submitted<S, F, R>) -> Result<R, ReceiveError>
+where
+    S: Storage + Clone + Send,
+    S::Partial: Send,
+    F: FnOnce(&Turn<S>) -> Result<R, ReceiveError> + Send,
+    R: Send,
+{
+    let asked_until = Instant::now() + ASKING;
+    while !call.is_done() && Instant::now() < asked_until {
+        yield_now().await;
+    }
+    call.await.unwrap_or_else(|error| Err(panicked(error)))
+}
+
+/// A progress callback may use the runtime that the receiver was opened on, as the task that called
+/// may: workers are no threads of it.
+fn in_runtime(callback: OnProgress) -> OnProgress {
+    match Handle::try_current() {
+        Ok(runtime) => Arc::new(move |database, progress| {
+            let _entered = runtime.enter();
+            callback(database, progress);
+        }),
+        Err(_) => callback,
     }
 }
 
@@ -261,9 +361,13 @@ fn lost(error: JoinError) -> ReceiveError {
     if error.is_cancelled() {
         return ReceiveError::Cancelled;
     }
+    panicked((Operation::Panic, io::Error::other(error).into()))
+}
+
+fn panicked((operation, source): Panicked) -> ReceiveError {
     ReceiveError::Storage {
-        operation: Operation::Panic,
-        source: io::Error::other(error).into(),
+        operation,
+        source,
         removal_failed: None,
     }
 }

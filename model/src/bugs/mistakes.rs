@@ -75,14 +75,14 @@ fn mistaken_state<D: Digest>(bugs: Bugs, mut state: State<u8, D>, told: &Told) -
     if bugs.has(Bug::LaterHeaderOverrides) && is_continuation {
         phase.identity = chunk.identity.clone();
     }
-    let end = chunk.offset.saturating_add(chunk.data.len() as u64);
+    let end = chunk.offset.saturating_add(chunk.data().len() as u64);
     let is_next = is_continuation && chunk.offset == phase.received_bytes && chunk.identity == phase.identity;
     if bugs.has(Bug::OverrunAccepted) && is_next && end > phase.identity.total_bytes {
         phase.identity.total_bytes = end;
     }
     if bugs.has(Bug::DoneAcceptedEarly) && is_next && chunk.done && end < phase.identity.total_bytes {
         phase.identity.total_bytes = end;
-        phase.identity.total_crc32c = phase.digest.clone().append(&chunk.data).value();
+        phase.identity.total_crc32c = phase.digest.clone().append(chunk.data()).value();
     }
     state
 }
@@ -308,14 +308,14 @@ fn mistaken_state_after<D: Digest>(
                     new.reported_bytes = old.reported_bytes;
                 }
                 if bugs.has(Bug::DigestLeaks) {
-                    new.digest = old.digest.clone().append(&chunk.data);
+                    new.digest = old.digest.clone().append(chunk.data());
                 }
             } else if refused.is_none() && bugs.has(Bug::CrcRestartedPerChunk) {
-                new.digest = D::default().append(&chunk.data);
+                new.digest = D::default().append(chunk.data());
             }
             let repeated = refused.is_some() && chunk.offset > 0 && chunk.offset < old.received_bytes;
             if repeated && chunk.identity == old.identity && bugs.has(Bug::DuplicateFedTwice) {
-                new.digest = new.digest.clone().append(&chunk.data);
+                new.digest = new.digest.clone().append(chunk.data());
             }
             if refused.is_some() && bugs.has(Bug::RefusalEndsTransfer) {
                 let (latest, memory) = (old.latest.clone(), Memory::Nothing);

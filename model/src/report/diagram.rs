@@ -197,7 +197,7 @@ pub fn describe<D: Digest>(exploration: &Exploration<D>, world: &World<D>, actio
                 Wear::FarOffset => ", its offset the largest number",
             };
             let done = if arrived.done { ", done" } else { "" };
-            let (bytes, offset) = (quoted(&arrived.data), arrived.offset);
+            let (bytes, offset) = (quoted(arrived.data()), arrived.offset);
             format!("delivers chunk {chunk} of snapshot {snapshot}: {bytes} at {offset}{done}{wear}")
         }
         Action::Abort { database } => format!("abort of database {database}"),
