@@ -69,6 +69,9 @@ struct Arguments {
     /// Bytes of a transfer [default: 256 MiB, 64 MiB in chunks of 4 KiB]
     #[arg(long)]
     bytes: Option<usize>,
+    /// Only chunks of this many KiB; may be given again
+    #[arg(long)]
+    chunk_kib: Vec<usize>,
     /// Transfers of each kind
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -97,6 +100,14 @@ impl Arguments {
         }
     }
 
+    fn chunks(&self) -> Vec<usize> {
+        if self.chunk_kib.is_empty() {
+            CHUNKS.to_vec()
+        } else {
+            self.chunk_kib.iter().map(|kib| kib * KIB).collect()
+        }
+    }
+
     fn directories(&self) -> Vec<PathBuf> {
         if !self.dir.is_empty() {
             return self.dir.clone();
@@ -122,7 +133,8 @@ fn main() -> Outcome<()> {
         return rehearse();
     }
     let arguments = Arguments::parse();
-    let largest = CHUNKS.map(|chunk_bytes| arguments.bytes(chunk_bytes)).into_iter().max();
+    let chunks = arguments.chunks();
+    let largest = chunks.iter().map(|chunk_bytes| arguments.bytes(*chunk_bytes)).max();
     let payload = pseudo_random(largest.unwrap_or_default());
     for (kind, runtime) in [
         (Kind::AsyncCurrentThread, current_thread()?),
@@ -143,7 +155,7 @@ fn main() -> Outcome<()> {
             arguments.rounds()
         );
         let mut results = Vec::new();
-        for chunk_bytes in CHUNKS {
+        for &chunk_bytes in &chunks {
             let snapshot = Snapshot::new(payload.slice(..arguments.bytes(chunk_bytes)), chunk_bytes);
             results.push(measure(&arguments, &directory, &snapshot)?);
         }

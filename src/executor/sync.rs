@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// How long an idle worker goes on looking for work before it sleeps. A sleeping thread takes some 10
-/// to 50 microseconds to wake, ten times what a chunk of 4 KiB takes; whoever waits for a reply sends
-/// the next chunk within these.
-const LOOKING: Duration = Duration::from_micros(30);
+/// How long an idle worker goes on looking for work before it sleeps: as long as waking a sleeping
+/// thread takes (some 10 to 80 microseconds). Whoever was answered sends the next chunk within these,
+/// and in the worst case the wait costs twice what it had to (Karlin et al., SODA 1990).
+const LOOKING: Duration = Duration::from_micros(80);
 
 /// An idle worker's patience.
 pub(super) struct Patience {

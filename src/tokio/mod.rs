@@ -28,8 +28,9 @@ pub use pipeline::StreamError;
 use watches::Watches;
 
 /// How long a task asks again and again whether its call is through, letting other tasks run in
-/// between, before it sleeps: a small chunk is written sooner than a sleeping thread wakes.
-const ASKING: Duration = Duration::from_micros(30);
+/// between, before it sleeps. As long as waking a sleeping thread takes: a small chunk is written
+/// sooner, and in the worst case the wait costs twice what it had to (Karlin et al., SODA 1990).
+const ASKING: Duration = Duration::from_micros(80);
 
 /// What a call in the queue takes of the queue's bytes besides its payload, in bytes.
 const CALL_BYTES: usize = 512;
@@ -221,8 +222,18 @@ where
         let wanted = bytes.saturating_add(CALL_BYTES).min(bytes_max);
         // At most QUEUE_BYTES_LIMIT, so it fits. The semaphore is never closed.
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let room = Arc::clone(room).acquire_many_owned(wanted).await;
-        let room = room.map_err(|_closed| ReceiveError::Closed)?;
+        let room = match Arc::clone(room).try_acquire_many_owned(wanted) {
+            Ok(room) => room,
+            // Once it is full, half of it is waited for: a waiter that is woken for each job slows
+            // down the worker, who has to wake it.
+            Err(_full) => {
+                let half = u32::try_from(bytes_max / 2).unwrap_or(u32::MAX);
+                let room = Arc::clone(room).acquire_many_owned(wanted.max(half)).await;
+                let mut room = room.map_err(|_closed| ReceiveError::Closed)?;
+                drop(room.split(room.num_permits() - wanted as usize));
+                room
+            }
+        };
         Ok(Turn {
             lease,
             _room: Some(room),

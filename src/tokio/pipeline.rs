@@ -221,18 +221,16 @@ where
         }
     }
 
-    /// The next thing to happen, an answer first.
+    /// The next thing to happen. Answers that are there are noted with each chunk that arrives.
     async fn event<E>(&mut self, mut stream: Pin<&mut impl Stream<Item = Result<Envelope<B>, E>>>) -> Event<B, E> {
         poll_fn(|context| {
-            if let Poll::Ready(answer) = self.poll_answer(context) {
-                return Poll::Ready(Event::Answered(answer));
-            }
             match stream.as_mut().poll_next(context) {
                 Poll::Ready(Some(item)) => Poll::Ready(Event::Arrived(item)),
                 Poll::Ready(None) => Poll::Ready(Event::Ended),
-                // One is being written and one is ready for it: time to join more.
+                // Else one is being written and one is ready after it: time to join more.
                 Poll::Pending if self.under_way.len() < 2 && !self.joiner.is_empty() => Poll::Ready(Event::Idle),
-                Poll::Pending => Poll::Pending,
+                // Only now: a worker should not have to wake a task that has chunks to take.
+                Poll::Pending => self.poll_answer(context).map(Event::Answered),
             }
         })
         .await
