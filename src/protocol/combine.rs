@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn it_agrees_with_the_crate_for_lengths_beyond_memory() {
-        for bit in 0..40 {
+        for bit in 1..40 {
             for length in [(1usize << bit) - 1, 1 << bit, (1 << bit) + 1] {
                 let expected = crc32c::crc32c_combine(0x1234_5678, 0x9abc_def0, length);
                 assert_eq!(combine(0x1234_5678, 0x9abc_def0, length), expected, "{length} bytes");
