@@ -8,6 +8,7 @@ pub mod action;
 pub mod memory;
 pub mod oracle;
 mod run;
+pub mod sequential;
 
 pub use action::{Action, Word};
 pub use run::{Bed, Failure, FileBed, MemoryBed, Seen, run};
