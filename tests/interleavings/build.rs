@@ -102,6 +102,9 @@ fn variant(here: &Path, source: &Path, engine: &str, bug: &Bug, name: &str) -> O
     if needs_tasks {
         own.push(("tasks", "tasks.rs".to_owned()));
     }
+    if engine == "shuttle" {
+        own.push(("crowd", "crowd.rs".to_owned()));
+    }
     for (module, file) in own {
         writeln!(text, "#[path = {:?}] pub mod {module};", here.join("src").join(file))?;
     }

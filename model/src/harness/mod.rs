@@ -34,7 +34,7 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// An envelope, as plain values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sent {
     /// Source cluster id.
     pub cluster: String,

@@ -70,6 +70,37 @@ pub fn run(engine: &str, variant: &str, scenario: &str) -> Option<Explored> {
     run(scenario)
 }
 
+/// Runs a crowd of `threads` or `tasks` under as many interleavings as are asked for, drawn from a seed;
+/// their number. `None` where there is no such crowd.
+///
+/// # Panics
+/// Where one of them breaks a rule: with a schedule that [`replay_crowd`] takes.
+#[must_use]
+pub fn run_crowd(crowd: &str, seed: u64, schedules: usize) -> Option<u64> {
+    let body = crowd_body(crowd)?;
+    Some(variants::shuttle_shipped::engine::draw(seed, schedules, body))
+}
+
+/// Runs a crowd under a schedule that a failure has printed. `None` where there is no such crowd.
+///
+/// # Panics
+/// Where it breaks a rule.
+#[must_use]
+pub fn replay_crowd(crowd: &str, schedule: &str) -> Option<()> {
+    let body = crowd_body(crowd)?;
+    shuttle::replay(body, schedule);
+    Some(())
+}
+
+fn crowd_body(crowd: &str) -> Option<fn()> {
+    use variants::shuttle_shipped::crowd;
+    match crowd {
+        "threads" => Some(crowd::threads),
+        "tasks" => Some(crowd::tasks),
+        _ => None,
+    }
+}
+
 /// What a body that does nothing is worth: the control of [`Explored::is_an_exploration`].
 #[must_use]
 pub fn run_nothing() -> Explored {

@@ -17,7 +17,7 @@ use super::engine::{Condvar, Mutex, explore, spawn};
 use super::executor::{
     ChunkOutcome, Directory, Found, Options, ReceiveError, Receiver, Storage, StorageError,
 };
-use super::protocol::{DatabaseId, Envelope, FailureKind, Limits, Progress, State, Verified};
+use super::protocol::{DatabaseId, Envelope, FailureKind, Limits, Memory, Progress, State, Verified};
 
 /// The bodies.
 pub const SCENARIOS: &[(&str, fn())] = &[
@@ -97,7 +97,7 @@ pub struct Partial {
     inode: Inode,
 }
 
-const DATABASES: [&str; 3] = ["a", "b", "c"];
+pub const DATABASES: [&str; 3] = ["a", "b", "c"];
 
 impl Disk {
     pub fn new() -> Self {
@@ -222,7 +222,7 @@ impl Source {
 pub const A: Source = Source { database: "a", lsn: 1, bytes: b"abcdef" };
 pub const NEWER_A: Source = Source { database: "a", lsn: 2, bytes: b"ABCDEF" };
 pub const B: Source = Source { database: "b", lsn: 1, bytes: b"bcde" };
-const C: Source = Source { database: "c", lsn: 1, bytes: b"cdef" };
+pub const C: Source = Source { database: "c", lsn: 1, bytes: b"cdef" };
 
 /// The harness's limits and options, as this variant's types.
 pub fn options() -> Options {
@@ -276,6 +276,20 @@ pub fn bytes_done(state: &State) -> Option<u64> {
     }
 }
 
+/// What is seen of a database at rest.
+pub fn seen(state: &State, files: Files) -> Told {
+    let is_repeated = match state {
+        State::AwaitingStart(phase) => matches!(phase.memory, Memory::CommittedBy(_)),
+        State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
+    };
+    Told::Seen {
+        bytes_done: bytes_done(state),
+        latest_lsn: state.latest().map(|commit| commit.snapshot_lsn),
+        is_repeated,
+        files,
+    }
+}
+
 /// What a scenario's threads share.
 pub struct Bed<R> {
     pub receiver: R,
@@ -285,12 +299,9 @@ pub struct Bed<R> {
 
 impl<R> Bed<R> {
     /// Everything has come to rest: the files of each database, and the order of the calls.
-    pub fn check(&self, bytes_done: impl Fn(&str) -> Option<u64>) {
+    pub fn check(&self, state: impl Fn(&str) -> State) {
         for database in DATABASES {
-            let seen = Told::Seen {
-                bytes_done: bytes_done(database),
-                files: self.disk.files(database),
-            };
+            let seen = seen(&state(database), self.disk.files(database));
             self.calls.note(0, Call::Look(database.into()), seen);
         }
         match self.calls.check() {
@@ -328,7 +339,7 @@ impl Sync {
     }
 
     fn finish(&self) {
-        self.check(|database| bytes_done(&self.receiver.state(&id(database)).expect("open")));
+        self.check(|database| self.receiver.state(&id(database)).expect("open"));
     }
 }
 
@@ -445,7 +456,7 @@ pub fn a_close_beside_a_chunk() {
     assert_eq!(bed.disk.files("a").partial, None, "a partial is left (SR-REC-004)");
     thread.join().expect("no panic");
     assert!(matches!(bed.receiver.handle_chunk(envelope(&A.chunk(0, 2))), Err(ReceiveError::Closed)));
-    bed.check(|_| None);
+    bed.check(|_| State::default());
 }
 
 pub fn an_expiry_beside_a_chunk() {
