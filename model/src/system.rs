@@ -11,7 +11,7 @@ use crate::disk::{HISTORY_MAX, Persistence};
 use crate::witnesses::Witness;
 
 /// Databases in a world, at most.
-pub const DATABASES_MAX: usize = 2;
+pub const DATABASES_MAX: usize = 3;
 /// Snapshots in a world, at most.
 pub const SNAPSHOTS_MAX: usize = 3;
 /// Bytes of a snapshot, at most.
@@ -67,7 +67,7 @@ pub enum Beginning {
 pub enum Profile {
     /// On each push: every system, within a minute on two cores.
     Quick,
-    /// Each night: one more crash and one more failing operation, within a quarter of an hour.
+    /// Each night: one more crash and one more failing operation, within ten minutes on two cores.
     Full,
     /// Larger bounds, and simulation of worlds too large to exhaust, for a given time.
     Deep,
@@ -276,7 +276,7 @@ const FAMILIES: &[Family] = &[
         ],
         bounds: &[
             bounds(Quick, Ordered, Fresh, 0, 1, 11_120),
-            bounds(Quick, Weak, Old, 1, 1, 52_532),
+            bounds(Quick, Weak, Old, 2, 2, 296_581),
             bounds(Full, Weak, Fresh, 2, 2, 292_677),
         ],
     },
@@ -345,7 +345,7 @@ const FAMILIES: &[Family] = &[
         reaches: &[Witness::Replaced, Witness::IdentityRefused, Witness::StaleRefused],
         bounds: &[
             bounds(Quick, Weak, Fresh, 2, 2, 597_750),
-            bounds(Quick, Ordered, Old, 2, 1, 155_273),
+            bounds(Quick, Ordered, Old, 2, 2, 444_425),
             bounds(Full, Ordered, Fresh, 3, 3, 1_440_502),
             bounds(Full, Weak, Old, 2, 3, 1_627_549),
         ],
@@ -366,7 +366,8 @@ const FAMILIES: &[Family] = &[
         corruption: Corruption::Never,
         reaches: &[Witness::PlaceRefused],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 1, 2, 490_773),
+            bounds(Quick, Weak, Fresh, 2, 2, 1_053_391),
+            bounds(Quick, Ordered, Old, 2, 2, 905_600),
             bounds(Full, Ordered, Old, 2, 3, 2_543_237),
         ],
     },
@@ -386,11 +387,42 @@ const FAMILIES: &[Family] = &[
         corruption: Corruption::Never,
         reaches: &[Witness::CommittedAborted],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 1, 1, 204_525),
-            bounds(Quick, Ordered, Old, 2, 1, 424_125),
-            bounds(Quick, Weak, Fresh, 1, 1, 219_405),
+            bounds(Quick, Ordered, Old, 2, 2, 1_637_772),
+            bounds(Quick, Weak, Fresh, 2, 2, 1_877_255),
             bounds(Full, Weak, Old, 2, 2, 1_889_419),
             bounds(Full, Ordered, Fresh, 2, 2, 1_628_803),
+        ],
+    },
+    Family {
+        name: "three",
+        about: "three databases, two places, and a crash of all",
+        plans: &[
+            Plan {
+                bytes: b"ab",
+                chunks: &[1, 1],
+                ..BASE
+            },
+            Plan {
+                bytes: b"wx",
+                database: 1,
+                snapshot_lsn: 9,
+                chunks: &[1, 1],
+                ..BASE
+            },
+            Plan {
+                bytes: b"y",
+                database: 2,
+                snapshot_lsn: 2,
+                chunks: &[1],
+                ..BASE
+            },
+        ],
+        transfers_max: 2,
+        corruption: Corruption::Never,
+        reaches: &[Witness::PlaceRefused],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 0, 1, 797_779),
+            bounds(Full, Ordered, Old, 1, 0, 496_299),
         ],
     },
     Family {
@@ -470,7 +502,8 @@ impl System {
                 .iter()
                 .any(|snapshot| snapshot.identity.database.number() == *number)
         };
-        (0u8..2).filter(sent_for).map(DatabaseId::<u8>::numbered)
+        let numbers = (0u8..).take(DATABASES_MAX);
+        numbers.filter(sent_for).map(DatabaseId::<u8>::numbered)
     }
 
     /// The snapshot that stood there at first.

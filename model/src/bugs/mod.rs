@@ -81,6 +81,7 @@ bugs! {
     StaleAccepted ["SR-IDN-004"] ["A6" "B8"] "A start may always be older.",
     // Length and checksum.
     DoneAcceptedEarly ["SR-LEN-001"] ["A1" "B22"] "`done` ends a snapshot however few bytes came.",
+    ShortnessNotTold ["SR-LEN-001"] [] "`done` with too few bytes is judged by its checksum alone.",
     CrcRestartedPerChunk ["SR-CRC-001"] ["B2"] "The checksum begins again with every chunk.",
     DigestLeaks ["SR-CRC-001"] ["B19"] "A start keeps the old checksum.",
     EmptyNeverCompletes ["SR-CRC-003"] [] "A snapshot of no bytes stays pending.",
