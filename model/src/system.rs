@@ -233,8 +233,10 @@ const FAMILIES: &[Family] = &[
             },
         ],
         transfers_max: DATABASES_MAX,
-        corruption: Corruption::Payload,
+        corruption: Corruption::Header,
         reaches: &[
+            Witness::LimitRefused,
+            Witness::OverrunRefused,
             Witness::StaleRefused,
             Witness::CrcVerdict,
             Witness::LengthVerdict,

@@ -102,6 +102,10 @@ fn mistaken_event<D: Digest>(bugs: Bugs, state: &State<u8, D>, event: Event<u8, 
     if bugs.has(Bug::NeverDone) || (bugs.has(Bug::EmptyNeverCompletes) && chunk.identity.total_bytes == 0) {
         chunk.done = false;
     }
+    let length = chunk.length();
+    if bugs.has(Bug::StartOverrunAccepted) && chunk.offset == 0 {
+        chunk.identity.total_bytes = chunk.identity.total_bytes.max(length);
+    }
     if bugs.has(Bug::StaleAccepted) {
         older_start = OlderStart::Allowed;
     }

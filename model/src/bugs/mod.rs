@@ -52,6 +52,7 @@ bugs! {
     // Admission.
     LimitsIgnored ["SR-ADM-002"] [] "Chunks and snapshots may have any size.",
     OverrunAccepted ["SR-ADM-003"] ["A2" "B13"] "Bytes past the declared total are taken, and the total with them.",
+    StartOverrunAccepted ["SR-ADM-003"] [] "A start may carry more bytes than it declares.",
     RefusalEndsTransfer ["SR-ADM-004"] [] "A refusal ends the transfer.",
     ResumeOffsetWrong ["SR-ADM-005"] [] "Every rejection sends the source back to 0.",
     // Offsets.
