@@ -67,7 +67,7 @@ pub enum Beginning {
 pub enum Profile {
     /// On each push: every system, within a minute on two cores.
     Quick,
-    /// Each night: one more crash and one more failing operation, within ten minutes on two cores.
+    /// Each night: one more crash and one more failing operation; its budget is a quarter of an hour.
     Full,
     /// Larger bounds, and simulation of worlds too large to exhaust, for a given time.
     Deep,
@@ -279,7 +279,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Fresh, 0, 1, 11_120),
             bounds(Quick, Weak, Old, 2, 2, 296_581),
-            bounds(Full, Weak, Fresh, 2, 2, 292_677),
+            bounds(Full, Weak, Fresh, 3, 3, 939_123),
+            bounds(Full, Ordered, Old, 3, 3, 620_464),
         ],
     },
     Family {
@@ -310,7 +311,10 @@ const FAMILIES: &[Family] = &[
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Header,
         reaches: &[Witness::Reordered, Witness::Damaged, Witness::CrcVerdict],
-        bounds: &[bounds(Full, Weak, Fresh, 2, 2, 105_120)],
+        bounds: &[
+            bounds(Full, Weak, Fresh, 3, 3, 269_364),
+            bounds(Full, Ordered, Old, 3, 3, 226_687),
+        ],
     },
     Family {
         name: "identity",
@@ -322,7 +326,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Fresh, 1, 1, 50_410),
             bounds(Quick, Weak, Old, 1, 1, 57_487),
-            bounds(Full, Weak, Fresh, 2, 2, 436_216),
+            bounds(Full, Weak, Fresh, 3, 3, 1_788_932),
+            bounds(Full, Ordered, Old, 3, 3, 947_137),
         ],
     },
     Family {
@@ -349,7 +354,7 @@ const FAMILIES: &[Family] = &[
             bounds(Quick, Weak, Fresh, 2, 2, 597_750),
             bounds(Quick, Ordered, Old, 2, 2, 444_425),
             bounds(Full, Ordered, Fresh, 3, 3, 1_440_502),
-            bounds(Full, Weak, Old, 2, 3, 1_627_549),
+            bounds(Full, Weak, Old, 3, 3, 2_556_600),
         ],
     },
     Family {
@@ -370,7 +375,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Weak, Fresh, 2, 2, 1_053_391),
             bounds(Quick, Ordered, Old, 2, 2, 905_600),
-            bounds(Full, Ordered, Old, 2, 3, 2_543_237),
+            bounds(Full, Ordered, Fresh, 3, 3, 3_911_881),
+            bounds(Full, Weak, Old, 3, 3, 5_130_297),
         ],
     },
     Family {
@@ -391,8 +397,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Old, 2, 2, 1_637_772),
             bounds(Quick, Weak, Fresh, 2, 2, 1_877_255),
-            bounds(Full, Weak, Old, 2, 2, 1_889_419),
-            bounds(Full, Ordered, Fresh, 2, 2, 1_628_803),
+            bounds(Full, Ordered, Fresh, 3, 3, 6_402_121),
+            bounds(Full, Weak, Old, 3, 3, 8_233_753),
         ],
     },
     Family {
@@ -424,7 +430,8 @@ const FAMILIES: &[Family] = &[
         reaches: &[Witness::PlaceRefused],
         bounds: &[
             bounds(Quick, Weak, Fresh, 0, 1, 797_779),
-            bounds(Full, Ordered, Old, 1, 0, 496_299),
+            bounds(Full, Ordered, Old, 1, 1, 8_406_400),
+            bounds(Full, Weak, Fresh, 1, 1, 9_120_078),
         ],
     },
     Family {
