@@ -21,11 +21,13 @@
 //! | `trace`, `replay` | a counterexample as a file, and its way back |
 //! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
 //! | `report` | results for people and for programs |
+//! | `conform` | the conformance kit: receivers in any language, held against this one |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
 
 pub mod bugs;
 pub mod check;
 pub mod clauses;
+pub mod conform;
 pub mod disk;
 pub mod exploration;
 pub mod harness;

@@ -4,6 +4,7 @@
 //! know: how anything is checked.
 
 mod checking;
+mod conform;
 mod others;
 
 use std::io;
@@ -74,6 +75,8 @@ enum Command {
         #[arg(long, value_name = "PORT", default_value_t = 3000)]
         port: u16,
     },
+    /// Hold any receiver, in any language, against this one.
+    Conform(Box<conform::ConformOptions>),
     /// List the systems, the rules, the witnesses and the seeded bugs.
     List,
 }
@@ -195,6 +198,7 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
         Some(Command::Lies) => others::lies(),
         Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
         Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
+        Some(Command::Conform(options)) => conform::conform(&options),
         Some(Command::List) => others::list(),
     }
 }
