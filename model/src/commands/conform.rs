@@ -4,24 +4,29 @@
 //! know: how a receiver is judged.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use snapshot_receiver_model::clauses::CLAUSES;
+use snapshot_receiver_model::conform::audit::{Audited, audit};
+use snapshot_receiver_model::conform::baseline::{self, Known};
 use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
+use snapshot_receiver_model::conform::door::Broken;
+use snapshot_receiver_model::conform::export::edges;
 use snapshot_receiver_model::conform::process::{Adapter, Process, TIME_LIMIT};
+use snapshot_receiver_model::conform::random::{enumerated, pairs, random};
 use snapshot_receiver_model::conform::report;
-use snapshot_receiver_model::conform::results::{Results, hidden};
+use snapshot_receiver_model::conform::results::{BrokenResult, ClauseVerdict, Results, hidden};
 use snapshot_receiver_model::conform::scenario::Scenario;
 use snapshot_receiver_model::conform::suite::suite;
 use snapshot_receiver_model::conform::talk::About;
 
-use super::{COULD_NOT_CHECK, PASS, USAGE, usage};
+use super::{COULD_NOT_CHECK, Files, PASS, USAGE, usage};
 
 /// Hold a receiver, in any language, against this one.
 #[derive(Clone, Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct ConformOptions {
     #[command(subcommand)]
     command: Option<ConformCommand>,
@@ -50,9 +55,23 @@ pub(crate) struct ConformOptions {
     /// Write the scenarios of failures into this directory.
     #[arg(long, value_name = "DIR", default_value = "target/gate-conform")]
     failures: PathBuf,
-    /// Write the results as JSON to this file.
+    /// Steps of the longest sequences of profile `exhaustive`.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=6))]
+    depth: u8,
+    /// The seed of the random scenarios; a random one is chosen and printed where none is given.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// How many random scenarios profile `standard` runs.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    random: usize,
+    /// Look at the order of system calls too, with `strace`.
+    #[arg(long)]
+    audit_syscalls: bool,
+    /// Known failures: a clause and a reason a line. One that passes is an error.
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    baseline: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -69,8 +88,22 @@ pub(crate) enum ConformCommand {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ConformProfile {
-    /// Every scenario written by hand.
+    /// Every scenario written by hand or exported from the model.
     Quick,
+    /// And combinations of chunk size, order, fault and restart, and random scenarios.
+    Standard,
+    /// And all sequences of twelve steps, to a depth.
+    Exhaustive,
+}
+
+impl ConformProfile {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Standard => "standard",
+            Self::Exhaustive => "exhaustive",
+        }
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
@@ -120,6 +153,10 @@ fn test(options: &ConformOptions) -> io::Result<u8> {
         Ok(named) => named,
         Err(message) => return usage(&message),
     };
+    let known = match options.baseline.as_deref().map(read_baseline).transpose() {
+        Ok(known) => known.unwrap_or_default(),
+        Err(message) => return usage(&message),
+    };
     let place = options.scratch.clone().unwrap_or_else(scratch_place);
     let scratch = match tempfile::Builder::new().prefix("conform-").tempdir_in(&place) {
         Ok(scratch) => scratch,
@@ -132,24 +169,28 @@ fn test(options: &ConformOptions) -> io::Result<u8> {
     adapter.time_limit = Duration::from_secs_f64(options.time_limit);
     let mut door = Process::new(adapter);
     let plan = Plan {
-        profile: "quick".to_owned(),
-        seed: 0,
+        profile: options.profile.name().to_owned(),
+        seed: options.seed.unwrap_or_else(some_seed),
         scratch: scratch.path().to_owned(),
         shrinking: Duration::from_secs(20),
         strict: options.strict,
         command: String::new(),
         clauses: options.clause.clone(),
     };
-    let chosen = |about: &About| choose(options, &named, about);
+    let chosen = |about: &About| choose(options, &named, plan.seed, about);
     let mut results = campaign(&mut door, &plan, chosen)?;
     drop(door);
-    write_failures(options, &mut results)?;
-    let written = options.json.as_ref().map(|path| (path, report::json(&results)));
-    for (path, text) in written {
-        let named = |error| io::Error::other(format!("{}: {error}", path.display()));
-        std::fs::write(path, text).map_err(named)?;
+    if options.audit_syscalls && results.broken.is_empty() {
+        let time_limit = Duration::from_secs_f64(options.time_limit);
+        add_audit(&mut results, audit(command, time_limit, scratch.path()));
     }
+    baseline::apply(&known, &mut results);
+    write_failures(options, &mut results)?;
+    options.files.write_conformance(&results)?;
     print!("{}", report::terminal(&results));
+    if options.profile != ConformProfile::Quick {
+        println!("again: --seed {}", results.seed);
+    }
     Ok(results.verdict().exit_code())
 }
 
@@ -162,7 +203,8 @@ enum Named {
 fn named_scenarios(asked: &[String]) -> Result<Vec<Named>, String> {
     let read = |asked: &String| {
         let Ok(text) = std::fs::read_to_string(asked) else {
-            let is_known = suite(&usual()).iter().any(|scenario| scenario.name == *asked);
+            let all = [suite(&usual()), edges(), pairs()].concat();
+            let is_known = all.iter().any(|scenario| scenario.name == *asked);
             return if is_known {
                 Ok(Named::Name(asked.clone()))
             } else {
@@ -177,10 +219,72 @@ fn named_scenarios(asked: &[String]) -> Result<Vec<Named>, String> {
     asked.iter().map(read).collect()
 }
 
-fn choose(options: &ConformOptions, named: &[Named], about: &About) -> Vec<Scenario> {
+fn read_baseline(path: &Path) -> Result<Vec<Known>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let known = baseline::read(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    match known
+        .iter()
+        .find(|known| CLAUSES.iter().all(|clause| clause.id != known.clause))
+    {
+        Some(unknown) => Err(format!("{}: there is no clause {:?}", path.display(), unknown.clause)),
+        None => Ok(known),
+    }
+}
+
+/// Of the clock: different from run to run, and printed.
+fn some_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(1, |since| since.as_secs() ^ (u64::from(since.subsec_nanos()) << 20))
+}
+
+/// What was seen of the order of system calls.
+fn add_audit(results: &mut Results, audited: Result<Audited, Box<Broken>>) {
+    let wrong = match audited {
+        Ok(Audited::Seen(wrong)) => wrong,
+        Ok(Audited::NotVisible(why)) => {
+            results.skipped.push(format!("the order of system calls: {why}"));
+            return;
+        }
+        Err(broken) => {
+            results.broken.push(BrokenResult {
+                scenario: "the audit of system calls".to_owned(),
+                at: 0,
+                what: broken.to_string(),
+                transcript: Vec::new(),
+            });
+            return;
+        }
+    };
+    for clause in &mut results.clauses {
+        let told: Vec<&str> = wrong
+            .iter()
+            .filter(|(id, _)| *id == clause.id)
+            .map(|(_, told)| told.as_str())
+            .collect();
+        if !told.is_empty() {
+            clause.verdict = ClauseVerdict::Fail;
+            clause.message = told.join("; ");
+            clause.failed.push("the order of system calls".to_owned());
+        } else if clause.id == "SR-PUB-001" && clause.verdict == ClauseVerdict::NotVisible {
+            clause.verdict = ClauseVerdict::Pass;
+            clause.passed += 1;
+            clause.message = String::new();
+        }
+    }
+}
+
+fn choose(options: &ConformOptions, named: &[Named], seed: u64, about: &About) -> Vec<Scenario> {
     let mut all = suite(about);
+    all.extend(edges());
+    if options.profile != ConformProfile::Quick {
+        all.extend(pairs());
+        all.extend(random(about, seed, options.random));
+    }
+    if options.profile == ConformProfile::Exhaustive {
+        all.extend(enumerated(usize::from(options.depth)));
+    }
     if !named.is_empty() {
-        let known = all;
+        let known = [all, pairs()].concat();
         let of = |asked: &Named| match asked {
             Named::Name(name) => known.iter().find(|scenario| scenario.name == *name).cloned(),
             Named::Read(scenario) => Some(scenario.as_ref().clone()),

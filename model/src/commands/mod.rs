@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use clap::{Parser, Subcommand};
+use snapshot_receiver_model::conform::{report as conform_report, results as conform_results};
 use snapshot_receiver_model::report::results::{Results, Verdict};
 use snapshot_receiver_model::report::{html, json, junit, terminal};
 use snapshot_receiver_model::system::Profile;
@@ -148,6 +149,23 @@ struct Files {
 }
 
 impl Files {
+    fn write_conformance(&self, results: &conform_results::Results) -> io::Result<()> {
+        type Render = fn(&conform_results::Results) -> String;
+        let reports: [(&Option<PathBuf>, Render); 4] = [
+            (&self.json, conform_report::json),
+            (&self.junit, conform_report::junit),
+            (&self.markdown, conform_report::markdown),
+            (&self.html, conform_report::page),
+        ];
+        for (path, render) in reports {
+            if let Some(path) = path {
+                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+                std::fs::write(path, render(results)).map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, results: &Results) -> io::Result<()> {
         type Render = fn(&Results) -> String;
         let reports: [(&Option<PathBuf>, Render); 4] = [

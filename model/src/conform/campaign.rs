@@ -56,6 +56,8 @@ struct Campaign<'a> {
     found: Vec<Found>,
     broken: Vec<BrokenResult>,
     silences: usize,
+    /// Whether the scenario before ended in a mistake.
+    wrong_before: bool,
     scenarios_run: usize,
     passed_over: usize,
     skipped: Vec<String>,
@@ -85,6 +87,7 @@ pub fn campaign(door: &mut dyn Door, plan: &Plan, choose: impl FnOnce(&About) ->
         found: Vec::new(),
         broken: Vec::new(),
         silences: 0,
+        wrong_before: false,
         scenarios_run: 0,
         passed_over: 0,
         skipped: Vec::new(),
@@ -129,30 +132,66 @@ impl Campaign<'_> {
     /// A receiver that has done nothing.
     fn start(&mut self) -> Result<(), Box<Broken>> {
         self.fresh = true;
-        self.door.start().map(|_| ())
+        let started = self.door.start();
+        // One silence may be the machine's.
+        let again = matches!(&started, Err(broken) if matches!(broken.what, Breakage::Silence(_)));
+        let started = if again && self.silences == 0 {
+            self.door.start()
+        } else {
+            started
+        };
+        started.map(|_| ())
     }
 
     fn take(&mut self, scenario: &Scenario) -> io::Result<()> {
         let was_fresh = self.fresh || !self.door.is_running();
+        let before_was_wrong = std::mem::replace(&mut self.wrong_before, false);
         let mut outcome = self.once(scenario)?;
         let mut again = was_fresh;
-        if let (Outcome::Wrong(_), false) = (&outcome, was_fresh) {
+        if self.is_doubtful(&outcome, was_fresh) {
             if let Err(broken) = self.start() {
                 self.breaks(&scenario.name, 0, &broken, Vec::new());
                 return Ok(());
             }
             let second = self.once(scenario)?;
-            if matches!(second, Outcome::Wrong(_)) {
-                (outcome, again) = (second, true);
+            again = !matches!(second, Outcome::Right(_));
+            if matches!(outcome, Outcome::Broken(_)) && again {
+                self.skipped
+                    .push(format!("{}: run again after a silence", scenario.name));
+            }
+            // After a mistake a receiver may be in any state: then the second run alone counts.
+            if again || before_was_wrong || matches!(outcome, Outcome::Broken(_)) {
+                outcome = second;
             }
         }
+        self.wrong_before = matches!(outcome, Outcome::Wrong(_));
         self.record(scenario, outcome, again);
-        if !self.door.is_running() && self.broken.len() < BREAKAGES_MAX && self.silences < SILENCES_MAX {
-            if let Err(broken) = self.start() {
-                self.breaks("hello", 0, &broken, Vec::new());
-            }
+        if !self.door.is_running()
+            && self.broken.len() < BREAKAGES_MAX
+            && self.silences < SILENCES_MAX
+            && let Err(broken) = self.start()
+        {
+            self.breaks("hello", 0, &broken, Vec::new());
         }
         Ok(())
+    }
+
+    /// A failure that needs to be seen again: after other scenarios, of a clause that is not known
+    /// to fail; or a silence, which may be the machine's.
+    fn is_doubtful(&self, outcome: &Outcome, was_fresh: bool) -> bool {
+        match outcome {
+            Outcome::Wrong(wrong) => !was_fresh && !wrong.difference.clauses.iter().all(|id| self.is_known(id)),
+            Outcome::Broken(breaking) => {
+                matches!(breaking.broken.what, Breakage::Silence(_)) && self.silences == 0 && self.broken.is_empty()
+            }
+            Outcome::Right(_) | Outcome::Unsupported(_) | Outcome::NotVisible(_) => false,
+        }
+    }
+
+    fn is_known(&self, id: &str) -> bool {
+        self.found
+            .iter()
+            .any(|found| found.again && found.clauses.contains(&id))
     }
 
     fn record(&mut self, scenario: &Scenario, outcome: Outcome, again: bool) {
@@ -167,7 +206,9 @@ impl Campaign<'_> {
                     let Some(clause) = self.clause(told.clause) else {
                         continue;
                     };
-                    clause.failed.push(name);
+                    if clause.failed.last() != Some(&name) {
+                        clause.failed.push(name);
+                    }
                     if clause.failure.is_none() {
                         clause.message = format!("{} (step {} of {})", told.message, told.at, scenario.name);
                         clause.failure = Some(complaint(scenario, &told.message, told.at));
@@ -189,10 +230,6 @@ impl Campaign<'_> {
                     wrong: *wrong,
                     again,
                 });
-                // What a receiver does after a mistake proves nothing: the next scenario has another.
-                if let Err(broken) = self.start() {
-                    self.breaks("hello", 0, &broken, Vec::new());
-                }
             }
             Outcome::Unsupported(why) => self.pass_over(scenario, ClauseVerdict::Unsupported, &why),
             Outcome::NotVisible(why) => self.pass_over(scenario, ClauseVerdict::NotVisible, &why),
@@ -219,8 +256,8 @@ impl Campaign<'_> {
         let Some(clause) = self.clause(&scenario.clause) else {
             return;
         };
-        // A scenario that is unsupported says more than that nothing was seen.
-        if clause.verdict == ClauseVerdict::NotVisible {
+        // A scenario that is unsupported says more than that nothing was seen; a failure says most.
+        if clause.verdict == ClauseVerdict::NotVisible && clause.failure.is_none() {
             clause.verdict = verdict;
             clause.message = if verdict == ClauseVerdict::NotVisible {
                 hidden_or(clause.id, why)

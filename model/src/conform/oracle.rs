@@ -507,7 +507,7 @@ impl Oracle {
             exceeded: false,
         };
         let created = if chunk.offset == 0 { files.create() } else { Ok(()) };
-        created.and_then(|()| files.write(chunk.offset, &chunk.data)).err()
+        created.and_then(|()| files.write(chunk.offset, chunk.data())).err()
     }
 
     /// The attempt is over, its partial gone as far as it can go.
@@ -711,7 +711,7 @@ impl Oracle {
                 .strip_prefix(&format!("{receive}/"))
                 .and_then(|name| name.strip_suffix(".partial"));
             let sweeps = match node {
-                Node::File(_) | Node::Link(_) => true,
+                Node::File(_) | Node::Huge(_) | Node::Link(_) => true,
                 Node::Directory | Node::Special => false,
             };
             sweeps && id.is_some_and(|id| DatabaseId::new(id).is_ok())
@@ -768,7 +768,9 @@ fn note_refusal(databases: &mut BTreeMap<String, Known>) {
     }
 }
 
-fn as_sent(envelope: &Envelope) -> snapshot_receiver::protocol::Envelope<Vec<u8>> {
+/// An envelope as the shipped receiver takes it.
+#[must_use]
+pub fn as_sent(envelope: &Envelope) -> snapshot_receiver::protocol::Envelope<Vec<u8>> {
     snapshot_receiver::protocol::Envelope {
         source_cluster_id: envelope.source_cluster_id.as_str().into(),
         source_database_id: envelope.source_database_id.as_str().into(),

@@ -151,7 +151,7 @@ impl Process {
         let line = line.replace("{seq}", &seq.to_string());
         let value = self.exchange(&line, None)?;
         let echoed = &value["seq"];
-        let echoes = echoed.is_null() || *echoed == Value::from(seq) || serde_json::from_str::<Value>(&line).is_err();
+        let echoes = echoed.is_null() || echoed.as_u64() == Some(seq) || serde_json::from_str::<Value>(&line).is_err();
         if !echoes {
             let (expected, actual) = (seq, echoed.to_string());
             let shown = value.to_string();
@@ -346,6 +346,7 @@ impl Running {
         let errors_max = STANDARD_ERROR_BYTES_MAX + 2 * line.len() as u64;
         self.send(line);
         let started = Instant::now();
+        let mut ended = false;
         let printed = loop {
             let bytes = self.standard_error_bytes.load(Ordering::Relaxed) - errors_before;
             if bytes > errors_max {
@@ -356,7 +357,9 @@ impl Running {
                 Err(RecvTimeoutError::Timeout) if started.elapsed() >= time_limit => {
                     return Err(Breakage::Silence(time_limit));
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                // A child of its own may keep its output open after it died.
+                Err(RecvTimeoutError::Timeout) if ended => break Printed::End,
+                Err(RecvTimeoutError::Timeout) => ended = matches!(self.child.try_wait(), Ok(Some(_))),
                 Err(RecvTimeoutError::Disconnected) => break Printed::End,
             }
         };
@@ -531,7 +534,7 @@ fn limit_file_size(running: &Running, bytes: Option<u64>) -> std::io::Result<()>
     let mut pids = marked(&running.mark);
     pids.push(running.group);
     for pid in pids {
-        match prlimit(Some(pid), Resource::Fsize, limit.clone()) {
+        match prlimit(Some(pid), Resource::Fsize, limit) {
             Ok(_) | Err(rustix::io::Errno::SRCH) => {}
             Err(error) => return Err(error.into()),
         }

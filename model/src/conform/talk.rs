@@ -46,20 +46,21 @@ impl About {
             value.ok_or_else(|| format!("the answer to hello has no text `{key}`"))
         };
         let limits = &line["limits"];
-        let limit = |key: &str| match &limits[key] {
-            Value::Null => Ok(None),
-            value => number::read(value)
-                .map(Some)
-                .ok_or_else(|| format!("the limit `{key}` is no unsigned number: {value}")),
+        let limit = |key: &str| {
+            let value = &limits[key];
+            match number::read(value) {
+                None if !value.is_null() => Err(format!("the limit `{key}` is no unsigned number: {value}")),
+                declared => Ok(declared),
+            }
         };
-        let features = match &line["features"] {
-            Value::Null => Vec::new(),
-            Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned).ok_or("a feature is no text"))
-                .collect::<Result<_, _>>()?,
-            _ => return Err("`features` is no list".to_owned()),
-        };
+        let features = &line["features"];
+        if !features.is_null() && !features.is_array() {
+            return Err("`features` is no list".to_owned());
+        }
+        let named = features.as_array().into_iter().flatten();
+        let features = named
+            .map(|item| item.as_str().map(str::to_owned).ok_or("a feature is no text"))
+            .collect::<Result<_, _>>()?;
         if !limits.is_null() && !limits.is_object() {
             return Err("`limits` is no object".to_owned());
         }

@@ -16,6 +16,8 @@ use super::scenario::{RECEIVE, Thing, fill, shown};
 pub enum Node {
     /// A file, and what it holds.
     File(Arc<Vec<u8>>),
+    /// A file too long to be read, and its length: no scenario leads to one.
+    Huge(u64),
     /// A symbolic link, and where it leads.
     Link(String),
     /// A directory.
@@ -23,6 +25,9 @@ pub enum Node {
     /// A pipe, a socket or a device.
     Special,
 }
+
+/// Longest file that is read; a broken receiver may preallocate any length.
+const READ_BYTES_MAX: u64 = 64 << 20;
 
 impl Node {
     /// A file of these bytes.
@@ -36,6 +41,7 @@ impl std::fmt::Display for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::File(bytes) => write!(f, "{}", shown(bytes)),
+            Self::Huge(bytes) => write!(f, "{bytes} bytes"),
             Self::Link(target) => write!(f, "a link to {target}"),
             Self::Directory => write!(f, "a directory"),
             Self::Special => write!(f, "a special file"),
@@ -107,8 +113,13 @@ impl Tree {
             } else if kind.is_symlink() {
                 Node::Link(fs::read_link(entry.path())?.to_string_lossy().into_owned())
             } else if kind.is_file() {
-                self.inodes.insert(path.clone(), entry.metadata()?.ino());
-                Node::file(fs::read(entry.path())?)
+                let metadata = entry.metadata()?;
+                self.inodes.insert(path.clone(), metadata.ino());
+                if metadata.len() > READ_BYTES_MAX {
+                    Node::Huge(metadata.len())
+                } else {
+                    Node::file(fs::read(entry.path())?)
+                }
             } else {
                 debug_assert!(kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device());
                 Node::Special

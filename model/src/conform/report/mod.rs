@@ -3,6 +3,10 @@
 //! Guarantees: every report says the same; a run that did not pass never looks green. Refuses to
 //! know: how results come about.
 
+mod files;
+
+pub use files::{junit, markdown, page};
+
 use std::fmt::Write;
 
 use serde_json::{Value, json};
@@ -191,7 +195,32 @@ pub fn failed(clause: &ClauseResult, failure: &Failure) -> String {
     if !failure.command.is_empty() {
         put(&mut text, format_args!("  again: {}\n", failure.command));
     }
+    put(&mut text, format_args!("  as a Rust test:\n"));
+    for line in rust_test(failure).lines() {
+        put(&mut text, format_args!("    {line}\n"));
+    }
     text
+}
+
+/// A test to paste: it runs the scenario on what `make` makes.
+#[must_use]
+pub fn rust_test(failure: &Failure) -> String {
+    let name: String = failure
+        .found_by
+        .chars()
+        .map(|char| {
+            if char.is_ascii_alphanumeric() {
+                char.to_ascii_lowercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let compact = serde_json::to_string(&failure.scenario).unwrap_or_default();
+    format!(
+        "#[test]\nfn {name}() {{\n    let scenario = r###\"{compact}\"###;\n    \
+         snapshot_receiver_model::conform::rust::check_scenario(&|| Box::new(make()), scenario);\n}}\n"
+    )
 }
 
 fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {

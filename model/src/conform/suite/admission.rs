@@ -73,7 +73,7 @@ fn ids(to: &mut Writer) {
         ("too-long", &too_long),
         ("too-many-bytes", &too_many_bytes),
     ] {
-        let source = source(5, "abc").from_cluster(id);
+        let source = source(5, "abc").in_cluster(id);
         to.put(
             &format!("SR-ADM-001/cluster-id-{name}"),
             "a cluster id that is not 1 to 200 bytes is rejected",
@@ -86,7 +86,7 @@ fn ids(to: &mut Writer) {
         ("most-bytes", &most_bytes),
         ("any-text", "../ \u{1f980}\n"),
     ] {
-        let source = source(5, "abc").from_cluster(id);
+        let source = source(5, "abc").in_cluster(id);
         to.put(
             &format!("SR-ADM-001/valid-cluster-id-{name}"),
             "a cluster id is any 1 to 200 bytes of UTF-8",
@@ -228,13 +228,13 @@ fn refusals(to: &mut Writer) {
         ("gap", one.at(4, "ef", true)),
         ("duplicate", one.at(0, "abcdefgh", false)),
         ("overlap", one.at(2, "cdef", true)),
-        ("another-cluster", one.clone().from_cluster("other").rest(3)),
+        ("another-cluster", one.clone().in_cluster("other").rest(3)),
         ("another-lsn", Source { lsn: 6, ..one.clone() }.rest(3)),
         ("another-total", one.clone().of_total(7).at(3, "defg", true)),
         ("another-checksum", one.clone().declaring(1).rest(3)),
         ("overrun", one.at(3, "defg", true)),
         ("database-id", one.clone().of("../db").rest(3)),
-        ("cluster-id", one.clone().from_cluster("").rest(3)),
+        ("cluster-id", one.clone().in_cluster("").rest(3)),
         ("the-last-offset", one.at(u64::MAX, "d", false)),
         ("the-largest-signed-offset", one.at(1 << 63, "d", false)),
         ("offset-3-past-32-bits", one.at((1 << 32) + 3, "def", true)),
@@ -291,7 +291,7 @@ fn reasons(to: &mut Writer) {
     let order = [
         (
             "database-id-before-cluster-id",
-            one.clone().of("").from_cluster("").start(3),
+            one.clone().of("").in_cluster("").start(3),
         ),
         (
             "no-transfer-before-overrun",
@@ -300,7 +300,7 @@ fn reasons(to: &mut Writer) {
         ("offset-before-overrun", one.at(5, "fg", false)),
         (
             "identity-before-offset",
-            one.clone().from_cluster("other").at(4, "ef", true),
+            one.clone().in_cluster("other").at(4, "ef", true),
         ),
         ("identity-before-overrun", one.clone().declaring(1).at(3, "defg", true)),
         ("overrun-before-stale", source(4, "ab").at(0, "abc", false)),
@@ -319,7 +319,7 @@ fn reasons(to: &mut Writer) {
             open(),
             one.start(3),
             one.at(1, "bc", false),
-            one.clone().from_cluster("other").at(3, "d", false),
+            one.clone().in_cluster("other").at(3, "d", false),
             one.at(0, "abcdefg", false),
         ],
     );

@@ -17,9 +17,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 fn other_headers(to: &mut Writer) {
     let one = source(5, "abcdef");
     let others = [
-        ("cluster", one.clone().from_cluster("stage")),
-        ("cluster-case", one.clone().from_cluster("Prod")),
-        ("cluster-prefix", one.clone().from_cluster("pro")),
+        ("cluster", one.clone().in_cluster("stage")),
+        ("cluster-case", one.clone().in_cluster("Prod")),
+        ("cluster-prefix", one.clone().in_cluster("pro")),
         ("newer-lsn", Source { lsn: 6, ..one.clone() }),
         ("older-lsn", Source { lsn: 4, ..one.clone() }),
         (
@@ -179,7 +179,7 @@ fn repetitions(to: &mut Writer) {
             open(),
             one.start(3),
             one.rest(3),
-            one.clone().from_cluster("stage").rest(3),
+            one.clone().in_cluster("stage").rest(3),
             Source { lsn: 6, ..one.clone() }.rest(3),
             one.clone().of_total(7).at(3, "def", true),
             one.clone().declaring(7).rest(3),
@@ -272,8 +272,8 @@ fn older_ones(to: &mut Writer) {
         [
             open(),
             new.whole(),
-            old.clone().from_cluster("stage").start(1),
-            old.clone().from_cluster("stage").rest(1),
+            old.clone().in_cluster("stage").start(1),
+            old.clone().in_cluster("stage").rest(1),
         ],
     );
     to.put(
@@ -282,7 +282,7 @@ fn older_ones(to: &mut Writer) {
         [
             open(),
             new.whole(),
-            source(3, "x").from_cluster("stage").whole(),
+            source(3, "x").in_cluster("stage").whole(),
             old.start(1),
             old.rest(1),
         ],

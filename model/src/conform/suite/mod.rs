@@ -92,7 +92,7 @@ impl Source {
         self
     }
 
-    fn from_cluster(mut self, cluster: &str) -> Self {
+    fn in_cluster(mut self, cluster: &str) -> Self {
         cluster.clone_into(&mut self.cluster);
         self
     }
