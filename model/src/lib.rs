@@ -23,11 +23,13 @@
 //! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
 //! | `layers` | what the tests of other layers left of the bugs that they seed |
 //! | `report` | results for people and for programs |
+//! | `conform` | the conformance kit: receivers in any language, held against this one |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
 
 pub mod bugs;
 pub mod check;
 pub mod clauses;
+pub mod conform;
 pub mod disk;
 pub mod exploration;
 pub mod harness;

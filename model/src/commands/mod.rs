@@ -4,6 +4,7 @@
 //! know: how anything is checked.
 
 mod checking;
+mod conform;
 mod others;
 
 use std::io;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use clap::{Parser, Subcommand};
+use snapshot_receiver_model::conform::{report as conform_report, results as conform_results};
 use snapshot_receiver_model::layers::{DIRECTORY, Layers, sources};
 use snapshot_receiver_model::report::results::{Results, Verdict};
 use snapshot_receiver_model::report::{html, json, junit, terminal};
@@ -80,6 +82,8 @@ enum Command {
         #[arg(long, value_name = "PORT", default_value_t = 3000)]
         port: u16,
     },
+    /// Hold any receiver, in any language, against this one.
+    Conform(Box<conform::ConformOptions>),
     /// List the systems, the rules, the witnesses and the seeded bugs.
     List,
 }
@@ -179,6 +183,23 @@ struct Files {
 }
 
 impl Files {
+    fn write_conformance(&self, results: &conform_results::Results) -> io::Result<()> {
+        type Render = fn(&conform_results::Results) -> String;
+        let reports: [(&Option<PathBuf>, Render); 4] = [
+            (&self.json, conform_report::json),
+            (&self.junit, conform_report::junit),
+            (&self.markdown, conform_report::markdown),
+            (&self.html, conform_report::page),
+        ];
+        for (path, render) in reports {
+            if let Some(path) = path {
+                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+                std::fs::write(path, render(results)).map_err(named)?;
+            }
+        }
+        Ok(())
+    }
+
     fn write(&self, results: &Results) -> io::Result<()> {
         type Render = fn(&Results) -> String;
         let reports: [(&Option<PathBuf>, Render); 4] = [
@@ -229,6 +250,7 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
         Some(Command::Lies { layers }) => others::lies(&layers),
         Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
         Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
+        Some(Command::Conform(options)) => conform::conform(&options),
         Some(Command::List) => others::list(),
     }
 }

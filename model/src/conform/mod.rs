@@ -1,0 +1,71 @@
+//! The conformance kit: any receiver, in any language, held against this one.
+//!
+//! Guarantees: one scenario language and one oracle for every door; the oracle is the receiver's
+//! own `step`, performed on a modelled directory; where a clause leaves freedom, each answer is
+//! taken. Refuses to know: how a receiver under test is built.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `scenario` | the language: steps, and their JSON |
+//! | `talk` | what is asked and answered, as values and as the lines of the wire protocol |
+//! | `tree` | a directory tree as a value: what stands where |
+//! | `oracle`, `blame` | what each step must answer and leave behind; which clause a difference breaks |
+//! | `door`, `process`, `rust` | the ways to a receiver: the trait of all, a child process, a Rust value |
+//! | `run` | one scenario through one door |
+//! | `suite` | the scenarios written by hand, clause by clause |
+//! | `export`, `random` | scenarios from the model; by chance, by combination, by enumeration |
+//! | `shrink` | the shortest scenario that still fails |
+//! | `reference`, `seeded` | the shipped receiver, and the model's seeded bugs, behind the Rust door |
+//! | `audit` | the order of system calls, where `strace` is |
+//! | `campaign`, `results`, `baseline` | a whole run, and what came of it |
+//! | `report` | the same for people and for programs |
+//! | `vectors` | the scenarios as static files |
+
+pub mod audit;
+pub mod baseline;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod blame;
+pub mod campaign;
+pub mod door;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod export;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod oracle;
+pub mod process;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod random;
+pub mod reference;
+pub mod report;
+pub mod results;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod run;
+pub mod rust;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod scenario;
+pub mod seeded;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod shrink;
+pub mod suite;
+pub mod talk;
+pub mod tree;

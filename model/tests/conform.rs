@@ -1,0 +1,426 @@
+//! The conformance kit: it finds no fault with correct receivers, and the right one with broken ones.
+//!
+//! Guarantees: the shipped adapters pass, each seeded bug that a door can show is caught by a clause
+//! that it breaks, adapters that misbehave are told as such and leave nothing behind. Refuses to
+//! know: how a scenario is judged. What needs Python or a C compiler is skipped, and said so, where
+//! there is none.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver_model::bugs::{Bug, Bugs, NO_DIGEST, NoDigest};
+use snapshot_receiver_model::clauses::CLAUSES;
+use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
+use snapshot_receiver_model::conform::export::edges;
+use snapshot_receiver_model::conform::process::{Adapter, Process};
+use snapshot_receiver_model::conform::random::{enumerated, pairs, random};
+use snapshot_receiver_model::conform::reference::{Reference, about};
+use snapshot_receiver_model::conform::report;
+use snapshot_receiver_model::conform::results::{ClauseVerdict, Results, RunVerdict};
+use snapshot_receiver_model::conform::rust::{Receiver, check};
+use snapshot_receiver_model::conform::scenario::Scenario;
+use snapshot_receiver_model::conform::seeded::Seeded;
+use snapshot_receiver_model::conform::suite::suite;
+use snapshot_receiver_model::conform::talk::About;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A Python interpreter itself, not a script that looks for one: adapters are started often.
+fn python() -> Option<String> {
+    let output = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .ok()?;
+    let found = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !found.is_empty()).then_some(found)
+}
+
+fn run(command: &str, time_limit: Duration, choose: impl FnOnce(&About) -> Vec<Scenario>) -> Results {
+    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
+    let scratch = scratch.expect("a scratch directory");
+    let plan = Plan {
+        profile: "test".to_owned(),
+        seed: 7,
+        scratch: scratch.path().to_owned(),
+        shrinking: Duration::from_secs(10),
+        strict: false,
+        command: String::new(),
+        clauses: Vec::new(),
+    };
+    let mut adapter = Adapter::new(command);
+    adapter.time_limit = time_limit;
+    let results = campaign(&mut Process::new(adapter), &plan, choose).expect("a scratch directory");
+    println!("{command}: {:.1} s", results.seconds);
+    results
+}
+
+fn quick(about: &About) -> Vec<Scenario> {
+    [suite(about), edges()].concat()
+}
+
+fn passes(command: &str) -> Results {
+    let results = run(command, Duration::from_secs(30), quick);
+    assert_eq!(results.verdict(), RunVerdict::Pass, "{}", report::terminal(&results));
+    results
+}
+
+#[test]
+fn the_plain_receiver_in_python_passes_every_clause_that_can_be_seen() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let adapter = root().join("conformance/adapters/adapter.py");
+    let results = passes(&format!("{python} {}", adapter.display()));
+    assert_eq!(results.count(ClauseVerdict::Fail), 0, "{}", report::terminal(&results));
+    assert!(
+        results.count(ClauseVerdict::Pass) >= 39,
+        "{}",
+        report::terminal(&results)
+    );
+    let source = std::fs::read_to_string(root().join("conformance/adapters/receiver.py")).expect("the receiver");
+    assert!(source.lines().count() <= 250, "plain means short");
+}
+
+#[test]
+fn a_receiver_that_does_as_little_as_it_may_breaks_no_clause_that_must_be_kept() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let results = passes(&format!(
+        "{python} {}",
+        root().join("conformance/others/minimal.py").display()
+    ));
+    assert!(
+        results.count(ClauseVerdict::Unsupported) >= 5,
+        "{}",
+        report::terminal(&results)
+    );
+}
+
+#[test]
+fn the_plain_receiver_in_c_passes() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("receiver");
+    let built = Command::new("cc")
+        .args(["-O1", "-Wall", "-Werror", "-o"])
+        .arg(&program)
+        .arg(root().join("conformance/adapters/receiver.c"))
+        .status();
+    match built {
+        Ok(status) => assert!(status.success(), "it does not build"),
+        Err(error) => {
+            eprintln!("SKIPPED: there is no C compiler here: {error}");
+            return;
+        }
+    }
+    let results = passes(&program.to_string_lossy());
+    assert_eq!(results.count(ClauseVerdict::Fail), 0, "{}", report::terminal(&results));
+}
+
+fn reference() -> Box<dyn Receiver> {
+    Box::new(Reference::default())
+}
+
+#[test]
+fn the_shipped_receiver_passes_through_the_rust_door() {
+    let results = check(&reference, &[]);
+    println!("{}", report::last_line(&results));
+    assert_eq!(results.verdict(), RunVerdict::Pass, "{}", report::terminal(&results));
+    assert_eq!(results.count(ClauseVerdict::Fail), 0, "{}", report::terminal(&results));
+}
+
+#[test]
+fn the_shipped_receiver_follows_what_is_drawn_combined_and_enumerated() {
+    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
+    let scratch = scratch.expect("a scratch directory");
+    let plan = Plan {
+        profile: "test".to_owned(),
+        seed: 7,
+        scratch: scratch.path().to_owned(),
+        shrinking: Duration::from_secs(10),
+        strict: true,
+        command: String::new(),
+        clauses: Vec::new(),
+    };
+    let choose = |about: &About| [pairs(), random(about, 7, 500), enumerated(2)].concat();
+    let mut door = snapshot_receiver_model::conform::rust::InProcess::new(&reference);
+    let results = campaign(&mut door, &plan, choose).expect("a scratch directory");
+    assert_eq!(results.verdict(), RunVerdict::Pass, "{}", report::terminal(&results));
+    let seen = results.scenarios_run;
+    assert!(seen > 200, "only {seen} scenarios could be run in this process");
+}
+
+/// The seeded bugs that this door cannot show, and why.
+const HIDDEN: &[(Bug, &str)] = &[
+    (
+        Bug::ReplyBeforeEffects,
+        "a call returns when its effects are done, in whatever order",
+    ),
+    (Bug::SyncSkipped, "seen by power loss or by system calls"),
+    (Bug::SyncBeforeLastWrite, "seen by power loss or by system calls"),
+    (Bug::PublishBeforeSync, "seen by power loss or by system calls"),
+    (Bug::DirectorySyncBeforePublish, "seen by power loss or by system calls"),
+    (
+        Bug::CommittedBeforeDirectorySync,
+        "seen by power loss or by system calls",
+    ),
+    (Bug::OldSnapshotRemovedFirst, "seen by power loss"),
+    (Bug::RecoverySkipsReceiveSync, "seen by power loss or by system calls"),
+    (Bug::RecoverySkipsDataSync, "seen by power loss or by system calls"),
+    (Bug::RecoverySkipsParentSync, "seen by power loss or by system calls"),
+    (Bug::SyncRetried, "seen where a second sync is counted"),
+    (
+        Bug::OrphanForgotten,
+        "what is owed shows only where a removal fails again",
+    ),
+    (Bug::CommitForgotten, "a forgotten commit is exempt"),
+    (Bug::ReportCounterReset, "reports are not visible here"),
+    (Bug::RestartKeepsReports, "reports are not visible here"),
+    (Bug::ReportsRunAhead, "reports are not visible here"),
+    (Bug::FollowingEarly, "reports are not visible here"),
+    (Bug::FollowingTwice, "reports are not visible here"),
+    (Bug::FollowingMissing, "reports are not visible here"),
+];
+
+struct Tooth {
+    name: String,
+    clauses: Vec<String>,
+    caught_by: Option<(String, String, usize)>,
+}
+
+/// What the clauses that it breaks say of a receiver.
+fn bite(name: &str, clauses: &[&str], results: &Results) -> Tooth {
+    let broken = clauses.iter().filter_map(|id| results.clause(id));
+    let fails =
+        |clause: &&snapshot_receiver_model::conform::results::ClauseResult| clause.verdict == ClauseVerdict::Fail;
+    let caught_by = broken.clone().find(fails).map(|clause| {
+        let failure = clause.failure.as_ref();
+        let found_by = failure.map(|failure| failure.found_by.clone());
+        let found_by = found_by.or(clause.failed.first().cloned()).unwrap_or_default();
+        (
+            clause.id.to_owned(),
+            found_by,
+            failure.map_or(0, |failure| failure.scenario.steps.len()),
+        )
+    });
+    Tooth {
+        name: name.to_owned(),
+        clauses: clauses.iter().map(|id| (*id).to_owned()).collect(),
+        caught_by,
+    }
+}
+
+fn seeded(bug: Bug) -> Tooth {
+    let results = check(&|| Box::new(Seeded::<Crc32c>::new(bug.into())), bug.clauses());
+    bite(bug.name(), bug.clauses(), &results)
+}
+
+#[test]
+fn without_a_bug_the_seeded_receiver_passes() {
+    let results = check(&|| Box::new(Seeded::<Crc32c>::new(Bugs::none())), &[]);
+    assert_eq!(results.count(ClauseVerdict::Fail), 0, "{}", report::terminal(&results));
+    assert_eq!(results.verdict(), RunVerdict::Pass, "{}", report::terminal(&results));
+}
+
+#[test]
+fn every_seeded_bug_that_a_door_can_show_is_caught_by_a_clause_that_it_breaks() {
+    std::panic::set_hook(Box::new(|_| {}));
+    let hidden: BTreeSet<&str> = HIDDEN.iter().map(|(bug, _)| bug.name()).collect();
+    let visible = Bug::ALL.iter().filter(|bug| !hidden.contains(bug.name()));
+    let mut teeth: Vec<Tooth> = visible.map(|bug| seeded(*bug)).collect();
+    let blind = check(&|| Box::new(Seeded::<NoDigest>::new(Bugs::none())), NO_DIGEST.clauses);
+    teeth.push(bite(NO_DIGEST.name, NO_DIGEST.clauses, &blind));
+    drop(std::panic::take_hook());
+    let survived: Vec<&str> = teeth
+        .iter()
+        .filter(|tooth| tooth.caught_by.is_none())
+        .map(|tooth| tooth.name.as_str())
+        .collect();
+    assert!(
+        survived.is_empty(),
+        "not caught by a clause that they break: {survived:?}"
+    );
+    assert!(teeth.len() >= 30, "{} broken receivers", teeth.len());
+    write_layer("conform-rust", &teeth);
+    let long = teeth
+        .iter()
+        .filter(|tooth| tooth.caught_by.as_ref().is_some_and(|(_, _, steps)| *steps > 8));
+    let long: Vec<&str> = long.map(|tooth| tooth.name.as_str()).collect();
+    assert!(long.is_empty(), "a counterexample has more than 8 steps: {long:?}");
+}
+
+#[test]
+fn the_starting_design_fails_the_clauses_that_it_is_known_to_break() {
+    let results = check(&|| Box::new(Seeded::<Crc32c>::new(Bugs::starting_design())), &[]);
+    let failed: BTreeSet<&str> = results
+        .clauses
+        .iter()
+        .filter(|clause| clause.verdict == ClauseVerdict::Fail)
+        .map(|clause| clause.id)
+        .collect();
+    // A1, A2, A3, A4, A6, A7, A12 and A15 of SPEC.md's incidents.
+    for id in [
+        "SR-LEN-001",
+        "SR-ADM-003",
+        "SR-IDN-001",
+        "SR-IDN-002",
+        "SR-IDN-004",
+        "SR-IDN-003",
+        "SR-ERR-001",
+        "SR-REC-001",
+    ] {
+        assert!(failed.contains(id), "{id} is not among {failed:?}");
+    }
+    println!("the starting design fails {failed:?}");
+}
+
+/// For `gate bugs`: what this layer caught.
+fn write_layer(layer: &str, teeth: &[Tooth]) {
+    let bugs: Vec<_> = teeth
+        .iter()
+        .map(|tooth| {
+            let caught: Vec<String> = tooth.caught_by.iter().map(|(id, by, _)| format!("{id} {by}")).collect();
+            serde_json::json!({
+                "id": tooth.name, "clauses": tooth.clauses, "incident": null, "caught_by": caught,
+                "steps": tooth.caught_by.as_ref().map(|(_, _, steps)| steps),
+            })
+        })
+        .collect();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let directory = target.join("gate-layers");
+    std::fs::create_dir_all(&directory).expect("a directory for layers");
+    let report = serde_json::json!({ "bugs": bugs }).to_string();
+    std::fs::write(directory.join(format!("{layer}.json")), report).expect("a layer's file");
+}
+
+/// A handful of the broken receivers in Python, through the process door.
+const IN_PYTHON: [&str; 8] = [
+    "LettersBeyondAscii",
+    "NumbersWrapped",
+    "NoLock",
+    "IdsNotChecked",
+    "StrangerPublished",
+    "ShortWriteTaken",
+    "FullNotToldApart",
+    "GapAccepted",
+];
+
+#[test]
+fn broken_receivers_in_python_are_caught_by_the_clause_that_they_break() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let broken = root().join("conformance/broken/broken.py");
+    let listed = Command::new(&python).arg(&broken).output().expect("the list").stdout;
+    let listed = String::from_utf8(listed).expect("text");
+    let mut teeth = Vec::new();
+    for line in listed.lines() {
+        let mut fields = line.split('\t');
+        let (name, clause) = (fields.next().expect("a name"), fields.next().expect("a clause"));
+        if !IN_PYTHON.contains(&name) {
+            continue;
+        }
+        let command = format!("{python} {} {name}", broken.display());
+        let of_clause = |about: &About| {
+            let mut all = suite(about);
+            all.retain(|scenario| scenario.clause == clause);
+            all
+        };
+        let results = run(&command, Duration::from_secs(30), of_clause);
+        let no_mount = results.skipped.iter().any(|line| line.contains("no small file system"));
+        if name == "FullNotToldApart" && no_mount {
+            eprintln!("SKIPPED: {name}: no small file system can be mounted here");
+            continue;
+        }
+        teeth.push(bite(name, &[clause], &results));
+    }
+    let survived: Vec<&str> = teeth
+        .iter()
+        .filter(|tooth| tooth.caught_by.is_none())
+        .map(|tooth| tooth.name.as_str())
+        .collect();
+    assert!(survived.is_empty(), "not caught: {survived:?}");
+    write_layer("conform-python", &teeth);
+}
+
+#[test]
+fn an_adapter_that_misbehaves_is_told_as_broken_and_leaves_no_process() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let bad = root().join("conformance/broken/bad.py");
+    let cases = [
+        ("nonsense", "nonsense"),
+        ("wrong-seq", "seq 999999"),
+        ("silence", "did not answer"),
+        ("death", "exit code 3"),
+        ("flood", "too much"),
+        ("standard-error", "standard error"),
+        ("errored", "errored"),
+        ("children-and-silence", "did not answer"),
+    ];
+    for (how, word) in cases {
+        let command = format!("{python} {} {how} 3", bad.display());
+        let few = |about: &About| suite(about).into_iter().take(3).collect();
+        let results = run(&command, Duration::from_secs(2), few);
+        assert_eq!(
+            results.verdict(),
+            RunVerdict::Broken,
+            "{how}: {}",
+            report::terminal(&results)
+        );
+        assert_eq!(results.verdict().exit_code(), 101);
+        let told = &results.broken[0];
+        assert!(told.what.contains(word), "{how}: {}", told.what);
+        assert!(!told.transcript.is_empty(), "{how}: at which step");
+    }
+    let none = run("/nonexistent/adapter", Duration::from_secs(2), quick);
+    assert_eq!(none.verdict(), RunVerdict::Broken, "{}", report::terminal(&none));
+}
+
+#[test]
+fn a_scenario_is_read_back_as_it_was_written() {
+    for scenario in [suite(&about()), edges(), pairs(), random(&about(), 3, 20)].concat() {
+        let read: Scenario = serde_json::from_str(&scenario.json()).expect("it is JSON");
+        assert_eq!(read, scenario);
+    }
+}
+
+#[test]
+fn names_are_unique_and_clauses_exist() {
+    let all = [suite(&about()), edges(), pairs()].concat();
+    let names: BTreeSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
+    assert_eq!(names.len(), all.len());
+    for scenario in &all {
+        assert!(
+            CLAUSES.iter().any(|clause| clause.id == scenario.clause),
+            "{}",
+            scenario.name
+        );
+    }
+}
+
+mod every_clause {
+    //! One named test per clause, as others get them for their receivers.
+    snapshot_receiver_model::conformance_tests!(|| Box::new(
+        snapshot_receiver_model::conform::reference::Reference::default()
+    ));
+
+    #[test]
+    fn the_list_of_tests_is_the_list_of_clauses() {
+        let here = include_str!("../src/conform/rust.rs");
+        for clause in snapshot_receiver_model::clauses::CLAUSES {
+            let test = format!("{} \"{}\"", clause.id.to_lowercase().replace('-', "_"), clause.id);
+            assert!(here.contains(&test), "no test {test}");
+        }
+    }
+}
