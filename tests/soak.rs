@@ -109,9 +109,9 @@ impl Task {
     async fn run(mut self) -> u64 {
         for _ in 0..transfers() {
             let lsn = self.lsns.fetch_add(1, Ordering::Relaxed);
-            let length = 8 * (1 + self.below(6_000)) as usize;
+            let length = 8 * (1 + self.length_below(6_000));
             let source = Source::new(self.database.clone(), lsn, length);
-            let chunk_bytes = 1 + self.below(16_000) as usize;
+            let chunk_bytes = 1 + self.length_below(16_000);
             if self.below(2) == 0 {
                 let chunks = source.chunks(chunk_bytes).into_iter().map(Ok::<_, Infallible>);
                 let (receiver, is_dropped) = (self.receiver.clone(), self.draw_rarely());
@@ -126,6 +126,10 @@ impl Task {
             }
         }
         self.commits
+    }
+
+    fn length_below(&mut self, bound: u64) -> usize {
+        usize::try_from(self.below(bound)).expect("small")
     }
 
     fn polls(&mut self) -> u64 {

@@ -27,7 +27,9 @@ fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length).map(|index| (index * 31 % 251) as u8).collect()
+    (0..length)
+        .map(|index| u8::try_from(index * 31 % 251).expect("below 251"))
+        .collect()
 }
 
 fn chunks(source: &Source, length: usize) -> Vec<Envelope<Vec<u8>>> {

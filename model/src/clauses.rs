@@ -77,6 +77,9 @@ const FILES: &str = "tests/properties.rs::real_files_follow_the_oracle_through_e
 const TABLE: &str = "tests/table.rs::every_phase_meets_every_event_as_the_specification_says";
 
 /// The system calls of the shipped receiver, in order.
+/// Every interleaving of small scenarios, on the shipped source of the shell.
+const LOOM: &str =
+    "tests/interleavings/tests/loom.rs::every_interleaving_is_some_order_of_the_calls_and_each_mistake_is_found";
 const KERNEL: &str = "tests/syscalls.rs::a_commit_is_synced_renamed_and_synced_again_in_the_kernel";
 
 /// Every clause, in order.
@@ -311,7 +314,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/receiver.rs::abort",
         ],
         &[
-            "tests/async_face.rs::an_abort_that_a_shutdown_runtime_cannot_do_is_no_success",
+            "tests/async_face.rs::calls_are_worked_on_though_the_runtime_has_shut_down",
             "tests/async_face.rs::aborts_end_one_transfer_or_all",
             "tests/files.rs::an_abort_whose_partial_was_replaced_by_a_directory_says_so_until_it_is_gone",
             MEMORY,
@@ -339,7 +342,10 @@ pub const CLAUSES: &[Clause] = &[
         "SR-ABT-004",
         "No write of an ended attempt lands in a later attempt's file.",
         &["src/executor/transfer.rs::drive", "src/executor/perform.rs::perform"],
-        &["tests/behaviour.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one"],
+        &[
+            "tests/behaviour.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
+            LOOM,
+        ],
     ),
     must(
         "SR-ERR-001",
@@ -390,13 +396,21 @@ pub const CLAUSES: &[Clause] = &[
             "tests/files.rs::a_start_beside_one_that_begins_and_ends_at_once_fits_an_order_of_the_two",
             "tests/behaviour.rs::a9_two_copies_of_a_chunk_at_once_count_once",
             "tests/async_face.rs::calls_of_one_database_keep_their_order",
+            LOOM,
+            "tests/interleavings/tests/shuttle.rs::eight_threads_and_two_hundred_calls_are_some_order_of_them",
+            "tests/interleavings/tests/shuttle.rs::eight_tasks_and_two_hundred_calls_are_some_order_of_them",
+            "tests/soak.rs::every_commit_of_many_tasks_is_what_its_source_sent",
         ],
     ),
     must(
         "SR-CON-002",
         "A dropped call leaves the receiver usable: its chunk took effect whole, or not at all, or ended the attempt as a failure does.",
-        &["src/tokio/mod.rs::in_turn"],
-        &["tests/async_face.rs::a_call_dropped_after_any_number_of_polls_leaves_the_receiver_usable"],
+        &["src/executor/call.rs::run", "src/executor/call.rs::drop"],
+        &[
+            "tests/async_face.rs::a_call_dropped_after_any_number_of_polls_leaves_the_receiver_usable",
+            "tests/stream.rs::a_stream_dropped_after_any_number_of_polls_leaves_the_receiver_usable",
+            LOOM,
+        ],
     ),
     must(
         "SR-CON-003",
@@ -415,18 +429,23 @@ pub const CLAUSES: &[Clause] = &[
     should(
         "SR-CON-004",
         "Different databases proceed in parallel: in threads without a bound, in the async face up to `workers_max` (default 16) at once.",
-        &["src/tokio/mod.rs::in_turn"],
-        &["tests/async_face.rs::a_slow_database_delays_no_other_while_a_worker_is_free"],
+        &["src/executor/workers.rs::see_to_it"],
+        &[
+            LOOM,
+            "tests/async_face.rs::a_slow_database_delays_no_other_while_a_worker_is_free",
+        ],
     ),
     must(
         "SR-CON-005",
-        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded: the receiver itself queues and buffers no chunk, a waiting call holds its own. Past the bound on transfers a start is refused; only queues make a caller wait. (Where all places are taken and one of those transfers is just beginning, a start waits for that one call before it is judged: see Decisions.) A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
+        "Running transfers, queued chunks, buffered bytes, remembered commits and open files are bounded: the async face queues `queue_bytes_max` (default 4 MiB) of payload for a database, and a call past that waits and holds its own. Past the bound on transfers a start is refused; only queues make a caller wait. (Where all places are taken and one of those transfers is just beginning, a start waits for that one call before it is judged: see Decisions.) A forgotten commit is exempt from SR-IDN-003 and SR-IDN-004.",
         &[
             "src/executor/registry.rs::take_place",
             "src/executor/registry.rs::forget_commits",
             "src/executor/progress.rs::deliver",
+            "src/tokio/mod.rs::turn_for",
         ],
         &[
+            "tests/stream.rs::no_more_is_held_than_the_queue_and_one_chunk_and_the_stream_is_read_no_further",
             "tests/files.rs::a_running_transfer_does_not_push_a_remembered_commit_out",
             "src/executor/progress.rs::reports_that_wait_are_bounded_and_the_newest_is_kept",
             "tests/files.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",

@@ -78,7 +78,7 @@ pub fn audit(command: &str, time_limit: Duration, scratch: &Path) -> Result<Audi
         match door.take(step)? {
             Response::Reply(reply) if reply.word() == wanted => {}
             Response::Reply(Reply::Unsupported { why }) => return Ok(Audited::NotVisible(why)),
-            other => {
+            other @ (Response::Reply(_) | Response::Done | Response::Killed(_) | Response::NotHere(_)) => {
                 return Ok(Audited::NotVisible(format!(
                     "it did not answer {wanted} under strace, but {other:?}"
                 )));

@@ -273,7 +273,7 @@ fn check_with(
 /// The clause is broken, or the receiver is.
 pub fn check_clause(make: &dyn Fn() -> Box<dyn Receiver>, id: &str) {
     let results = check(make, &[id]);
-    for broken in &results.broken {
+    if let Some(broken) = results.broken.first() {
         panic!("BROKEN at step {} of {}: {}", broken.at, broken.scenario, broken.what);
     }
     let Some(clause) = results.clause(id) else {
