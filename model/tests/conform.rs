@@ -249,6 +249,7 @@ fn every_seeded_bug_that_a_door_can_show_is_caught_by_a_clause_that_it_breaks() 
     );
     assert!(teeth.len() >= 30, "{} broken receivers", teeth.len());
     write_layer("conform-rust", &teeth);
+    matrix(&teeth);
     let long = teeth
         .iter()
         .filter(|tooth| tooth.caught_by.as_ref().is_some_and(|(_, _, steps)| *steps > 8));
@@ -279,6 +280,36 @@ fn the_starting_design_fails_the_clauses_that_it_is_known_to_break() {
         assert!(failed.contains(id), "{id} is not among {failed:?}");
     }
     println!("the starting design fails {failed:?}");
+}
+
+/// `conformance/TEETH.md` is what this test found. To write it anew: `WRITE_TEETH=1` before the test.
+fn matrix(teeth: &[Tooth]) {
+    let mut text = "# What the kit catches\n\nMade by `model/tests/conform.rs`: the model's seeded bugs behind the Rust door, \
+                    each with the clause that it breaks and the\nscenario that showed it; then those that this door cannot \
+                    show, and why. `python3 conformance/broken/broken.py` lists those in\nPython.\n\n\
+                    | seeded bug | breaks | caught by | scenario |\n|---|---|---|---|\n"
+        .to_owned();
+    for tooth in teeth {
+        let (id, by) = tooth
+            .caught_by
+            .as_ref()
+            .map_or(("", ""), |(id, by, _)| (id.as_str(), by.as_str()));
+        text.push_str(&format!(
+            "| {} | {} | {id} | `{by}` |\n",
+            tooth.name,
+            tooth.clauses.join(" ")
+        ));
+    }
+    text.push_str("\n| not shown by this door | breaks | why |\n|---|---|---|\n");
+    for (bug, why) in HIDDEN {
+        text.push_str(&format!("| {} | {} | {why} |\n", bug.name(), bug.clauses().join(" ")));
+    }
+    let path = root().join("conformance/TEETH.md");
+    if std::env::var_os("WRITE_TEETH").is_some() {
+        std::fs::write(&path, &text).expect("the matrix");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "conformance/TEETH.md is not what was found:\n{text}");
 }
 
 /// For `gate bugs`: what this layer caught.
@@ -406,6 +437,26 @@ fn names_are_unique_and_clauses_exist() {
             "{}",
             scenario.name
         );
+    }
+}
+
+/// `tests/vectors/v1` is what the oracle says today. To write it anew after a change on purpose:
+/// `WRITE_VECTORS=1 cargo test -p snapshot-receiver-model --test conform vectors`.
+#[test]
+fn the_static_vectors_are_what_the_oracle_says() {
+    use snapshot_receiver_model::conform::vectors;
+    let directory = root().join("tests/vectors/v1");
+    let files = vectors::files(&[suite(&vectors::about()), edges()].concat());
+    assert!(files.len() > 20, "{} files", files.len());
+    if std::env::var_os("WRITE_VECTORS").is_some() {
+        std::fs::create_dir_all(&directory).expect("a directory");
+        for (name, text) in &files {
+            std::fs::write(directory.join(name), text).expect("a file");
+        }
+    }
+    for (name, text) in &files {
+        let written = std::fs::read_to_string(directory.join(name)).unwrap_or_default();
+        assert!(written == *text, "tests/vectors/v1/{name} is not what the oracle says");
     }
 }
 
