@@ -123,16 +123,46 @@ fn the_figures_in_the_readme_are_those_of_the_model() {
         pinned.sum()
     };
     let (quick, full) = (grouped(states(Profile::Quick)), grouped(states(Profile::Full)));
+    let configurations = systems::<Crc32c>(Profile::Quick);
+    let worlds: BTreeSet<&str> = configurations.iter().map(|system| system.name).collect();
     for figure in [
         format!("{quick} in all for quick, {full} for full"),
+        format!(
+            "{} bounded worlds in {} configurations",
+            worlds.len(),
+            configurations.len()
+        ),
         format!("seeds {} bugs", claims().len()),
         format!("has the {} clauses", CLAUSES.len()),
-        format!("{pending} of the {} clauses are pending", CLAUSES.len()),
+        format!("{pending} of the {} clauses wait for another layer", CLAUSES.len()),
     ] {
         assert!(readme.contains(&figure), "README.md does not say {figure:?}");
     }
+}
+
+#[test]
+fn the_table_of_worlds_in_the_readme_has_the_bounds_of_each() {
+    let readme = read("README.md");
+    let bounds = |name: &str, profile: Profile| {
+        let mut bounds: Vec<String> = Vec::new();
+        for system in systems::<Crc32c>(profile) {
+            let both = format!("{}+{}", system.crashes_max, system.failures_max);
+            if system.name == name && !bounds.contains(&both) {
+                bounds.push(both);
+            }
+        }
+        bounds
+    };
     for system in systems::<Crc32c>(Profile::Full) {
-        assert!(readme.contains(&format!("| `{}` |", system.name)), "{}", system.name);
+        let row = readme
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{}` |", system.name)));
+        let row = row.unwrap_or_else(|| panic!("README.md has no row of {}", system.name));
+        let quick = bounds(system.name, Profile::Quick);
+        let mut full = bounds(system.name, Profile::Full);
+        full.retain(|both| !quick.contains(both));
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        assert_eq!(cells[3..5], [quick.join(", "), full.join(", ")], "{}", system.name);
     }
 }
 

@@ -37,10 +37,17 @@
 //! Guarantees: the same `Storage` as the real files. Refuses to know: torn sectors within a byte, bit
 //! rot, and a device that lies about its cache.
 
+mod after_crash;
+mod failing;
+
+use std::sync::Arc;
+
 use arrayvec::ArrayVec;
 use snapshot_receiver::executor::{Directory, Found, FoundKind, Storage, StorageError};
 use snapshot_receiver::protocol::{DatabaseId, FailureKind, Verified};
 
+pub use self::after_crash::AfterCrash;
+pub use self::failing::{Damage, Failing, Then};
 use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 
 /// The bytes of a file.
@@ -62,8 +69,8 @@ pub(crate) const HISTORY_MAX: usize = 5;
 /// Everything on the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Disk {
-    /// By database number.
-    pub databases: [Files; DATABASES_MAX],
+    /// By database number; shared with other disks.
+    pub databases: [Arc<Files>; DATABASES_MAX],
     /// Whether the receive directory's name is durable in the data directory.
     pub receive_is_durable: bool,
     /// Whether the data directory's name is durable in its parent.
@@ -139,9 +146,11 @@ impl Handle {
 }
 
 impl Names {
-    fn only(name: Name, snapshot: usize) -> Self {
+    /// One combination alone: what is visible is durable.
+    fn of(partial: Option<&File>) -> Self {
+        let name = if partial.is_some() { Name::Current } else { Name::Absent };
         let mut names = Self::default();
-        names.add(name, snapshot);
+        names.add(name, 0);
         names
     }
 
@@ -173,11 +182,10 @@ impl Default for Files {
 impl Files {
     /// Files whose names are durable.
     fn durable(partial: Option<File>, snapshot: Option<File>) -> Self {
-        let name = if partial.is_some() { Name::Current } else { Name::Absent };
         Self {
+            names: Names::of(partial.as_ref()),
             partial,
             snapshots: ArrayVec::from_iter([snapshot]),
-            names: Names::only(name, 0),
         }
     }
 
@@ -210,46 +218,13 @@ impl Files {
         self.snapshots.len() - 1
     }
 
+    fn names_are_durable(&self) -> bool {
+        self.snapshots.len() == 1 && self.names == Names::of(self.partial.as_ref())
+    }
+
     fn sync_names(&mut self) {
         let snapshot = self.snapshots.pop().flatten();
         *self = Self::durable(self.partial.take(), snapshot);
-    }
-
-    /// What a crash may leave of these files, without repetition.
-    fn after_crash(&self, persistence: Persistence) -> Vec<Self> {
-        let mut left = Vec::new();
-        for name in NAMES {
-            for (place, snapshot) in self.snapshots.iter().enumerate() {
-                let possible = match persistence {
-                    Persistence::Ordered => self.names.has(name, place),
-                    Persistence::Weak => {
-                        (0..HISTORY_MAX).any(|other| self.names.has(name, other))
-                            && NAMES.into_iter().any(|other| self.names.has(other, place))
-                    }
-                };
-                if !possible {
-                    continue;
-                }
-                for partial in self.partial_after_crash(name) {
-                    for snapshot in file_after_crash(snapshot.as_ref(), persistence) {
-                        let files = Self::durable(partial.clone(), snapshot);
-                        if !left.contains(&files) {
-                            left.push(files);
-                        }
-                    }
-                }
-            }
-        }
-        left
-    }
-
-    fn partial_after_crash(&self, name: Name) -> Vec<Option<File>> {
-        match name {
-            Name::Absent => vec![None],
-            // By prefix in both models: nothing reads them, and an opening unlinks them.
-            Name::Current => file_after_crash(self.partial.as_ref(), Persistence::Ordered),
-            Name::Older => vec![Some(durable_file(b"?", None))],
-        }
     }
 }
 
@@ -262,39 +237,12 @@ fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
     }
 }
 
-fn file_after_crash(file: Option<&File>, persistence: Persistence) -> Vec<Option<File>> {
-    let Some(file) = file else { return vec![None] };
-    match file.durability {
-        Durability::Synced => vec![Some(file.clone())],
-        Durability::Unsynced | Durability::Lost => {
-            let contents: Vec<Vec<u8>> = (0..=file.bytes.len())
-                .flat_map(|length| match persistence {
-                    Persistence::Ordered => vec![file.bytes[..length].to_vec()],
-                    Persistence::Weak => mixtures(&file.bytes[..length]),
-                })
-                .collect();
-            let as_file = |bytes: &Vec<u8>| Some(durable_file(bytes, file.published_as));
-            contents.iter().map(as_file).collect()
-        }
-    }
-}
-
-/// Every way in which each byte is new, zero or stale.
-fn mixtures(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let Some((first, rest)) = bytes.split_first() else {
-        return vec![Vec::new()];
-    };
-    let rests = mixtures(rest);
-    let with = |byte: u8| rests.iter().map(move |rest| [&[byte], rest.as_slice()].concat());
-    with(*first).chain(with(0)).chain(with(b'#')).collect()
-}
-
 impl Disk {
     /// A disk where neither directory is yet.
     #[must_use]
     pub fn new(persistence: Persistence) -> Self {
         Self {
-            databases: [Files::default(), Files::default()],
+            databases: Default::default(),
             receive_is_durable: false,
             data_is_durable: false,
             persistence,
@@ -309,6 +257,11 @@ impl Disk {
         (self.receive_is_durable, self.data_is_durable) = (true, true);
     }
 
+    /// Whether no crash takes the receive directory away.
+    fn directories_are_durable(&self) -> bool {
+        self.receive_is_durable && self.data_is_durable
+    }
+
     /// The files of a database.
     #[must_use]
     pub fn files(&self, database: u8) -> &Files {
@@ -317,34 +270,16 @@ impl Disk {
 
     /// The same, to be changed.
     pub fn files_mut(&mut self, database: u8) -> &mut Files {
-        &mut self.databases[usize::from(database)]
+        Arc::make_mut(&mut self.databases[usize::from(database)])
     }
 
-    /// Every state that a killed process (the first) and a power loss may leave, always in the same
-    /// order.
-    #[must_use]
-    pub fn after_crash(&self) -> Vec<Self> {
-        let [first, second] = self
-            .databases
-            .each_ref()
-            .map(|files| files.after_crash(self.persistence));
-        // First, a process that is killed: the disk is as it was, and nothing became durable.
-        let mut left = vec![self.clone()];
-        for first in &first {
-            for second in &second {
-                left.push(Self {
-                    databases: [first.clone(), second.clone()],
-                    // What is found after a power loss was on the disk.
-                    receive_is_durable: true,
-                    data_is_durable: true,
-                    persistence: self.persistence,
-                });
+    fn sync_names(&mut self) {
+        for files in &mut self.databases {
+            // What is durable stays shared.
+            if !files.names_are_durable() {
+                Arc::make_mut(files).sync_names();
             }
         }
-        if !(self.receive_is_durable && self.data_is_durable) {
-            left.push(Self::new(self.persistence));
-        }
-        left
     }
 
     fn open(&mut self, handle: Handle) -> Result<&mut File, StorageError> {
@@ -389,7 +324,7 @@ impl Storage<u8> for Disk {
         };
         if self.persistence == Persistence::Ordered {
             // The journal is committed up to here.
-            self.databases.iter_mut().for_each(Files::sync_names);
+            self.sync_names();
         }
         Ok(())
     }
@@ -406,7 +341,7 @@ impl Storage<u8> for Disk {
 
     fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
         match directory {
-            Directory::Receive => self.databases.iter_mut().for_each(Files::sync_names),
+            Directory::Receive => self.sync_names(),
             Directory::Data => self.receive_is_durable = true,
             Directory::Parent => self.data_is_durable = true,
         }
@@ -431,112 +366,5 @@ impl Storage<u8> for Disk {
                 kind: FoundKind::File,
             })
             .collect())
-    }
-}
-
-/// How much of a failing operation took effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Damage {
-    /// Nothing.
-    Nothing,
-    /// All, or half of a write: the caller is told of a failure all the same.
-    Done,
-}
-
-/// A disk some of whose next operations fail: for one that fails, and for a power loss in the
-/// middle of an opening.
-#[derive(Debug)]
-pub struct Failing<'a> {
-    /// The disk.
-    pub disk: &'a mut Disk,
-    /// Operations that succeed first.
-    pub after: u8,
-    /// What happens to the one after those.
-    pub damage: Damage,
-    /// What happens to all further ones.
-    pub then: Then,
-    /// What the caller is told.
-    pub kind: FailureKind,
-}
-
-/// What a [`Failing`] disk does after its failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Then {
-    /// It works again.
-    Works,
-    /// Nothing has an effect any more: the power is gone.
-    Stops,
-}
-
-impl Failing<'_> {
-    fn attempt<R>(
-        &mut self,
-        whole: impl FnOnce(&mut Disk) -> Result<R, StorageError>,
-        damaged: impl FnOnce(&mut Disk) -> Result<(), StorageError>,
-    ) -> Result<R, StorageError> {
-        if let Some(left) = self.after.checked_sub(1) {
-            self.after = left;
-            return whole(self.disk);
-        }
-        match self.damage {
-            Damage::Nothing => {}
-            Damage::Done => damaged(self.disk)?,
-        }
-        match self.then {
-            Then::Works => self.after = u8::MAX,
-            Then::Stops => self.damage = Damage::Nothing,
-        }
-        Err(self.kind.into())
-    }
-}
-
-impl Storage<u8> for Failing<'_> {
-    type Partial = Handle;
-
-    fn create(&mut self, database: &DatabaseId<u8>) -> Result<Handle, StorageError> {
-        self.attempt(|disk| disk.create(database), |disk| disk.create(database).map(drop))
-    }
-
-    fn write_at(&mut self, partial: &mut Handle, offset: u64, data: &[u8]) -> Result<(), StorageError> {
-        let mut handle = *partial;
-        self.attempt(
-            |disk| disk.write_at(partial, offset, data),
-            |disk| disk.write_at(&mut handle, offset, &data[..data.len().div_ceil(2)]),
-        )
-    }
-
-    fn sync(&mut self, partial: &mut Handle) -> Result<(), StorageError> {
-        let handle = *partial;
-        let lose = |disk: &mut Disk| {
-            disk.open(handle)?.durability = Durability::Lost;
-            Ok(())
-        };
-        if self.after == 0 && self.damage == Damage::Nothing {
-            // Whatever a failed sync did, the pages are clean now.
-            lose(self.disk)?;
-        }
-        self.attempt(|disk| disk.sync(partial), lose)
-    }
-
-    fn publish(&mut self, partial: Handle, verified: &Verified<u8>) -> Result<(), StorageError> {
-        self.attempt(
-            |disk| disk.publish(partial, verified),
-            |disk| disk.publish(partial, verified),
-        )
-    }
-
-    fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {
-        self.attempt(
-            |disk| disk.sync_directory(directory),
-            |disk| disk.sync_directory(directory),
-        )
-    }
-
-    fn remove(&mut self, database: &DatabaseId<u8>) -> Result<(), StorageError> {
-        self.attempt(|disk| disk.remove(database), |disk| disk.remove(database))
-    }
-
-    fn list(&mut self) -> Result<Vec<Found<u8>>, StorageError> {
-        self.attempt(Disk::list, |_| Ok(()))
     }
 }

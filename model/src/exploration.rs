@@ -1,32 +1,30 @@
-//! The steps of the world, and the checker's view of it.
+//! The steps of the world, taken by the receiver's own code.
 //!
 //! Guarantees: the receiver's own `step` and `perform` decide and act; effects are performed one
-//! at a time, so that the other database's events, a failing operation, a killed process and a power
-//! loss fall between any two; the receiver's own recovery opens it again. Refuses to know: threads
-//! (one event of a database is finished before its next, as the executor's lock has it).
+//! at a time, so that the other databases' events, a failing operation, a killed process and a power
+//! loss fall between any two. Refuses to know: which steps can be taken where (`model`), openings
+//! and crashes (`openings`), and threads (one event of a database is finished before its next, as
+//! the executor's lock has it).
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
 use snapshot_receiver::protocol::{
-    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Event, Failure, FailureKind, Identity, OlderStart, Operation,
-    Progress, Reply, State, Vacancy, valid_transition,
+    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Effects, Event, Failure, FailureKind, Identity, OlderStart,
+    Operation, Progress, Reply, State, Vacancy, valid_transition,
 };
-use stateright::{Model, Property};
 
 use crate::bugs::{Bugs, mistakes};
 use crate::check::Blindness;
-use crate::disk::{Damage, Disk, Failing, File, Handle, Then};
+use crate::disk::{Damage, Failing, Handle, Then};
 use crate::healing::Healed;
+use crate::openings::Crashes;
 use crate::properties::{self, Rule};
-use crate::report::diagram::{describe, state_lines};
-use crate::system::{Beginning, Corruption, LIMITS, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System};
-use crate::trace;
+use crate::system::{LIMITS, OLD_SNAPSHOT, Payload, Snapshot, System};
 use crate::witnesses::{Witness, Witnesses};
-
-use crate::world::{Action, Breach, Breaches, Database, Wear, World};
+use crate::world::{Action, Breach, Database, Wear, World};
 
 /// A system, the bug seeded into it if any, and what was reached while exploring it.
 #[derive(Debug)]
@@ -51,8 +49,8 @@ pub struct Exploration<D: Digest = Crc32c> {
     pub witnesses: Witnesses,
     /// What was healed already.
     pub healed: Healed,
-    /// What crashes leave of the disk last asked about: the checker asks for each in turn.
-    pub(crate) after_crash: Mutex<Option<(Disk, Vec<Disk>)>>,
+    /// What crashes leave of disks.
+    pub(crate) crashes: Mutex<Crashes>,
     /// The receiver's digest: the shipped one, but where a weak one is the seeded bug.
     digest: PhantomData<fn() -> D>,
 }
@@ -83,7 +81,7 @@ impl<D: Digest> Exploration<D> {
             old: System::old_snapshot::<D>(),
             witnesses: Witnesses::default(),
             healed: Healed::default(),
-            after_crash: Mutex::default(),
+            crashes: Mutex::default(),
             digest: PhantomData,
         }
     }
@@ -124,24 +122,14 @@ impl<D: Digest> Exploration<D> {
         chunk
     }
 
-    fn vacancy(&self, world: &World<D>) -> Vacancy {
-        let running = world.databases.iter().filter(|database| database.state.is_running());
-        if running.count() < self.system.transfers_max {
-            Vacancy::Free
-        } else {
-            Vacancy::Exhausted {
-                transfers_max: self.system.transfers_max as u64,
-            }
-        }
-    }
-
     /// A chunk arrives at a database at rest.
     pub fn deliver(&self, world: &mut World<D>, snapshot: u8, chunk: u8, wear: Wear) -> Option<Reply<u8>> {
         let arrived = self.chunk(snapshot, chunk, wear);
         let number = arrived.identity.database.number();
-        let vacancy = self.vacancy(world);
+        let running = world.databases.iter().filter(|database| database.state.is_running());
+        let vacancy = vacancy(running.count(), self.system.transfers_max);
         let place_is_free = vacancy == Vacancy::Free;
-        let before = world.databases[usize::from(number)].state.clone();
+        let before = world.database(number).state.clone();
         let event = Event::ChunkArrived {
             chunk: arrived.clone(),
             vacancy,
@@ -156,7 +144,7 @@ impl<D: Digest> Exploration<D> {
         let breach = self.judge_admission(world, &before, &arrived, place_is_free, told.as_ref());
         note(world, breach);
         if breach.is_none()
-            && world.databases[usize::from(number)].is_at_rest()
+            && world.database(number).is_at_rest()
             && let Some(file) = &mut world.disk.files_mut(number).partial
         {
             // Refused: the attempt goes on.
@@ -169,7 +157,7 @@ impl<D: Digest> Exploration<D> {
     /// effects outstanding.
     pub fn take(&self, world: &mut World<D>, number: u8, event: Event<u8, Payload>) -> Option<Reply<u8>> {
         let limits = &LIMITS;
-        let before = world.databases[usize::from(number)].state.clone();
+        let before = world.database(number).state.clone();
         let cause = Cause::of(&event);
         let stepped = catch_unwind(AssertUnwindSafe(|| {
             mistakes::step(self.bugs, limits, before.clone(), event)
@@ -188,11 +176,11 @@ impl<D: Digest> Exploration<D> {
             world.breaches.note(Breach::RefusedYetChanged);
         }
         note(world, Self::judge_step(&before, cause, &step.state, &step.effects));
-        let database = &mut world.databases[usize::from(number)];
+        let database = world.database_mut(number);
         database.state = step.state;
         database.effects = step.effects;
         let told = self.tell(world, number);
-        let database = &mut world.databases[usize::from(number)];
+        let database = world.database_mut(number);
         if database.is_at_rest() {
             database.has_failed = false;
         }
@@ -209,20 +197,18 @@ impl<D: Digest> Exploration<D> {
         let performed = self.perform_one(world, number, failing);
         if let Err((operation, _)) = &performed {
             self.witnesses.note_failure(*operation);
-            world.databases[usize::from(number)].has_failed = true;
+            world.database_mut(number).has_failed = true;
         }
         let performed = mistakes::forgive(self.bugs, &mut world.disk, number, performed);
         match performed {
-            Ok(()) if world.databases[usize::from(number)].effects.is_empty() => {
-                self.take(world, number, Event::EffectsPerformed)
-            }
+            Ok(()) if world.database(number).effects.is_empty() => self.take(world, number, Event::EffectsPerformed),
             Ok(()) => self.tell(world, number),
             Err((operation, error)) => {
-                world.databases[usize::from(number)].effects.clear();
+                world.database_mut(number).effects.clear();
                 let kind = error.kind;
                 let failure = Failure { operation, kind };
                 let told = self.take(world, number, Event::EffectFailed(failure));
-                let went_on = match world.databases[usize::from(number)].state {
+                let went_on = match world.database(number).state {
                     State::AwaitingChunk(_) | State::AwaitingPublication(_) => Some(Breach::CarriedOnAfterFailure),
                     State::AwaitingStart(_) | State::AwaitingRemoval(_) => None,
                 };
@@ -255,7 +241,10 @@ impl<D: Digest> Exploration<D> {
         number: u8,
         failing: Option<(Damage, FailureKind)>,
     ) -> Result<(), (Operation, StorageError)> {
-        let (disk, database) = (&mut world.disk, &mut world.databases[usize::from(number)]);
+        let (disk, database) = (
+            &mut world.disk,
+            Arc::make_mut(&mut world.databases[usize::from(number)]),
+        );
         let (publishes, creates) = match database.effects.first() {
             Some(Effect::Publish(verified)) => (self.number_of(verified.identity()), false),
             Some(Effect::Create) => (None, true),
@@ -324,31 +313,68 @@ impl<D: Digest> Exploration<D> {
 
     /// Hands on reports and the reply that stand at the front of the effects.
     fn tell(&self, world: &mut World<D>, number: u8) -> Option<Reply<u8>> {
-        loop {
-            let database = &mut world.databases[usize::from(number)];
-            match database.effects.first()? {
-                Effect::Create
-                | Effect::Write { .. }
-                | Effect::Sync
-                | Effect::Publish(_)
-                | Effect::SyncDirectory
-                | Effect::Remove => return None,
-                Effect::Report(progress) => {
-                    let follows = *progress == Progress::Following;
+        // Asked first: to look is cheaper than to make a database one's own.
+        while world.database(number).effects.first().is_some_and(is_told) {
+            match take_told(&mut world.database_mut(number).effects)? {
+                Told::Report(progress) => {
                     self.witnesses.reach(Witness::ProgressReported);
-                    database.effects.remove(0);
-                    let early = follows && !world.disk.files(number).snapshot_is_durable();
+                    let early = progress == Progress::Following && !world.disk.files(number).snapshot_is_durable();
                     note(world, early.then_some(Breach::FollowingOutOfStep));
                 }
-                Effect::Reply(reply) => {
-                    let reply = reply.clone();
-                    database.effects.remove(0);
+                Told::Reply(reply) => {
                     let breach = self.judge_reply(world, number, &reply);
                     note(world, breach);
                     return Some(reply);
                 }
             }
         }
+        None
+    }
+}
+
+/// What is told to somebody, and stored nowhere.
+pub(crate) enum Told<T> {
+    /// To whoever watches.
+    Report(Progress),
+    /// To the caller.
+    Reply(Reply<T>),
+}
+
+fn is_told<T, B>(effect: &Effect<T, B>) -> bool {
+    match effect {
+        Effect::Create
+        | Effect::Write { .. }
+        | Effect::Sync
+        | Effect::Publish(_)
+        | Effect::SyncDirectory
+        | Effect::Remove => false,
+        Effect::Report(_) | Effect::Reply(_) => true,
+    }
+}
+
+/// Takes a report or a reply off the front; nothing where a storage effect stands there.
+pub(crate) fn take_told<T: Clone, B>(effects: &mut Effects<T, B>) -> Option<Told<T>> {
+    let told = match effects.first()? {
+        Effect::Create
+        | Effect::Write { .. }
+        | Effect::Sync
+        | Effect::Publish(_)
+        | Effect::SyncDirectory
+        | Effect::Remove => return None,
+        Effect::Report(progress) => Told::Report(*progress),
+        Effect::Reply(reply) => Told::Reply(reply.clone()),
+    };
+    effects.remove(0);
+    Some(told)
+}
+
+/// Whether there is a place for one more transfer.
+pub(crate) fn vacancy(running: usize, transfers_max: usize) -> Vacancy {
+    if running < transfers_max {
+        Vacancy::Free
+    } else {
+        let transfers_max = transfers_max as u64;
+        Vacancy::Exhausted { transfers_max }
     }
 }
 
@@ -368,237 +394,5 @@ fn perform_on<D: Digest, S: Storage<u8, Partial = Handle>>(
     let id = DatabaseId::<u8>::numbered(number);
     match perform(effect, storage, &id, &mut database.partial)? {
         Performed::Stored | Performed::Report(_) | Performed::Reply(_) => Ok(()),
-    }
-}
-
-impl<D: Digest> Exploration<D> {
-    fn arrivals(&self, world: &World<D>, number: u8, snapshot: &Snapshot, actions: &mut Vec<Action>) {
-        let database = &world.databases[usize::from(snapshot.identity.database.number())];
-        let came_already = |offset: u64| match &database.state {
-            State::AwaitingChunk(phase) => phase.identity == snapshot.identity && offset < phase.received_bytes,
-            State::AwaitingStart(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
-        };
-        for chunk in 0..world.sent[usize::from(number)] {
-            let sent = &snapshot.chunks[usize::from(chunk)];
-            if self.blindness.never_duplicates && came_already(sent.offset) {
-                continue;
-            }
-            let snapshot = number;
-            let wears = wears(self.system.corruption, sent).iter().copied();
-            actions.extend(wears.map(|wear| Action::Deliver { snapshot, chunk, wear }));
-        }
-    }
-}
-
-impl<D: Digest> Model for Exploration<D> {
-    type State = World<D>;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<World<D>> {
-        let mut world = World {
-            sent: [0; SNAPSHOTS_MAX],
-            databases: [Database::default(), Database::default()],
-            disk: Disk::new(self.system.persistence),
-            is_open: false,
-            crashes_left: self.system.crashes_max,
-            failures_left: self.system.failures_max,
-            breaches: Breaches::default(),
-        };
-        match self.system.beginning {
-            Beginning::Fresh => {}
-            Beginning::Old => {
-                world.disk.put_old(0, &self.old.bytes, OLD_SNAPSHOT);
-                world.databases[0].acknowledged = Some(OLD_SNAPSHOT);
-            }
-        }
-        vec![world]
-    }
-
-    fn within_boundary(&self, _: &World<D>) -> bool {
-        !self.blindness.sees_no_state
-    }
-
-    fn actions(&self, world: &World<D>, actions: &mut Vec<Action>) {
-        if !world.breaches.is_empty() && !self.goes_on {
-            return;
-        }
-        for (number, snapshot) in (0u8..).zip(&self.system.snapshots) {
-            let sent = world.sent[usize::from(number)];
-            if usize::from(sent) < snapshot.chunks.len() {
-                actions.push(Action::Send { snapshot: number });
-            }
-            let database = snapshot.identity.database.number();
-            if world.is_open && world.databases[usize::from(database)].is_at_rest() {
-                self.arrivals(world, number, snapshot, actions);
-            }
-        }
-        if !world.is_open {
-            self.openings(world, actions);
-            return;
-        }
-        if world.crashes_left > 0 {
-            let left = self.crashes(&world.disk);
-            actions.extend((0..left).map(|left| Action::Crash { left }));
-        }
-        for id in self.system.databases() {
-            let database = id.number();
-            let known = &world.databases[usize::from(database)];
-            if known.is_at_rest() {
-                actions.push(Action::Abort { database });
-                actions.push(Action::Expire { database });
-                continue;
-            }
-            actions.push(Action::Perform { database });
-            let syncs = matches!(known.effects.first(), Some(Effect::Sync | Effect::SyncDirectory));
-            if world.failures_left > 0 && !(syncs && self.blindness.syncs_never_fail) {
-                let other = FailureKind::Other;
-                actions.extend([Damage::Nothing, Damage::Done].map(|damage| Action::Fail {
-                    database,
-                    damage,
-                    kind: other,
-                }));
-            }
-        }
-    }
-
-    fn next_state(&self, last: &World<D>, action: Action) -> Option<World<D>> {
-        let mut world = last.clone();
-        match action {
-            Action::Send { snapshot } => world.sent[usize::from(snapshot)] += 1,
-            Action::Deliver { snapshot, chunk, wear } => {
-                self.note_arrival(last, snapshot, chunk, wear);
-                self.deliver(&mut world, snapshot, chunk, wear);
-            }
-            Action::Abort { database } => {
-                self.witnesses.note_abort(last, database);
-                self.take(&mut world, database, Event::AbortRequested);
-            }
-            Action::Expire { database } => {
-                if last.databases[usize::from(database)].state.is_running() {
-                    self.witnesses.reach(Witness::Expired);
-                }
-                self.take(&mut world, database, Event::IdleExpired);
-            }
-            Action::Perform { database } => {
-                self.perform_next(&mut world, database, None);
-            }
-            Action::Open => self.open(&mut world, None),
-            Action::OpenFailing { after, damage } => self.open(&mut world, Some((after, damage))),
-            Action::Crash { left } => self.crash(&mut world, &last.disk, left),
-            Action::CrashOpening { after, left } => {
-                self.witnesses.reach(Witness::OpeningCrashed);
-                let disk = self.opening_cut_short(&last.disk, after);
-                self.crash(&mut world, &disk, left);
-            }
-            Action::Fail { database, damage, kind } => {
-                self.perform_next(&mut world, database, Some((damage, kind)));
-            }
-        }
-        let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
-        let mut files = last.disk.databases.iter().zip(&world.disk.databases);
-        if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
-            world.breaches.note(Breach::SnapshotVanished);
-        }
-        if let Some(number) = acts_on(&self.system, action)
-            && touches_another(last, &world, number)
-        {
-            world.breaches.note(Breach::OtherDatabaseTouched);
-        }
-        Some(world)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        if self.one_by_one {
-            properties::one_by_one(self.blindness.rule)
-        } else {
-            vec![Property::always("every rule", Self::all_hold)]
-        }
-    }
-
-    fn format_action(&self, action: &Action) -> String {
-        trace::line(*action)
-    }
-
-    fn format_step(&self, last: &World<D>, action: Action) -> Option<String> {
-        let next = self.next_state(last, action)?;
-        let mut lines = vec![describe(self, last, action)];
-        lines.extend(self.reply_to(last, action).map(|reply| format!("answered: {reply:?}")));
-        lines.extend(state_lines(self, &next));
-        lines.push(format!(
-            "crashes left {}, failures left {}",
-            next.crashes_left, next.failures_left
-        ));
-        Some(lines.join("\n"))
-    }
-}
-
-fn wears(corruption: Corruption, chunk: &Chunk<u8, Payload>) -> &'static [Wear] {
-    const ALL: &[Wear] = &[
-        Wear::Intact,
-        Wear::Longer,
-        Wear::HugeTotal,
-        Wear::FarOffset,
-        Wear::Flipped,
-        Wear::Cut,
-    ];
-    match corruption {
-        Corruption::Never => &ALL[..1],
-        Corruption::Payload if chunk.data().is_empty() => &ALL[..1],
-        Corruption::Payload => &[Wear::Intact, Wear::Flipped, Wear::Cut],
-        Corruption::Header if chunk.data().is_empty() => &ALL[..4],
-        Corruption::Header => ALL,
-    }
-}
-
-/// The database whose call an action belongs to.
-fn acts_on(system: &System, action: Action) -> Option<u8> {
-    match action {
-        Action::Deliver { snapshot, .. } => {
-            let snapshot = &system.snapshots[usize::from(snapshot)];
-            Some(snapshot.identity.database.number())
-        }
-        Action::Abort { database }
-        | Action::Expire { database }
-        | Action::Perform { database }
-        | Action::Fail { database, .. } => Some(database),
-        Action::Send { .. }
-        | Action::Open
-        | Action::OpenFailing { .. }
-        | Action::Crash { .. }
-        | Action::CrashOpening { .. } => None,
-    }
-}
-
-/// Whether the other database's transfer, or the bytes under one of its names, changed.
-fn touches_another<D: Digest>(before: &World<D>, after: &World<D>, number: u8) -> bool {
-    let other = 1 - number;
-    let place = usize::from(other);
-    let bytes = |file: Option<&File>| file.map(|file| file.bytes.clone());
-    let visible = |world: &World<D>| {
-        let files = world.disk.files(other);
-        (bytes(files.partial.as_ref()), bytes(files.snapshot()))
-    };
-    before.databases[place] != after.databases[place] || visible(before) != visible(after)
-}
-
-impl<D: Digest> Exploration<D> {
-    fn note_arrival(&self, world: &World<D>, snapshot: u8, chunk: u8, wear: Wear) {
-        match wear {
-            Wear::Intact => {}
-            Wear::Flipped | Wear::Cut | Wear::Longer | Wear::HugeTotal | Wear::FarOffset => {
-                self.witnesses.reach(Witness::Damaged);
-            }
-        }
-        let arrived = &self.snapshot(snapshot).chunks[usize::from(chunk)];
-        let State::AwaitingChunk(phase) = &world.databases[usize::from(arrived.identity.database.number())].state
-        else {
-            return;
-        };
-        if phase.identity == arrived.identity && arrived.offset < phase.received_bytes && !arrived.data().is_empty() {
-            self.witnesses.reach(Witness::Duplicated);
-        }
-        if phase.identity == arrived.identity && arrived.offset > phase.received_bytes {
-            self.witnesses.reach(Witness::Reordered);
-        }
     }
 }

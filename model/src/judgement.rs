@@ -4,6 +4,8 @@
 //! clauses, and share no code with `step`. Refuses to know: how a step is taken, and which rule of
 //! `properties` reports a breach.
 
+use std::sync::Arc;
+
 use snapshot_receiver::protocol::{
     Cause, Chunk, Digest, Effect, Effects, Ending, FinalChunk, Memory, Progress, Rejection, Reply, State,
 };
@@ -25,7 +27,7 @@ impl<D: Digest> Exploration<D> {
         place_is_free: bool,
         told: Told<'_>,
     ) -> Option<Breach> {
-        let after = &world.databases[usize::from(chunk.identity.database.number())].state;
+        let after = &world.database(chunk.identity.database.number()).state;
         self.judge_limits(before, chunk, after)
             .or_else(|| {
                 if chunk.offset == 0 {
@@ -35,6 +37,7 @@ impl<D: Digest> Exploration<D> {
                 }
             })
             .or_else(|| judge_resume_offset(before, chunk, told))
+            .or_else(|| judge_length(before, chunk, after))
     }
 
     fn judge_limits(&self, before: &State<u8, D>, chunk: &Chunk<u8, Payload>, after: &State<u8, D>) -> Option<Breach> {
@@ -176,7 +179,7 @@ impl<D: Digest> Exploration<D> {
     pub(crate) fn judge_reply(&self, world: &mut World<D>, number: u8, reply: &Reply<u8>) -> Option<Breach> {
         self.witnesses.note_reply(reply);
         let files = world.disk.files(number);
-        let database = &mut world.databases[usize::from(number)];
+        let database = Arc::make_mut(&mut world.databases[usize::from(number)]);
         match reply {
             Reply::Pending { bytes_done } => {
                 let held = files.partial.as_ref().map(|file| file.bytes.len() as u64);
@@ -209,6 +212,21 @@ impl<D: Digest> Exploration<D> {
             Reply::OutOfTurn => Some(Breach::OutOfTurn),
         }
     }
+}
+
+/// SR-LEN-001: `done` with too few bytes is a length mismatch, whatever their checksum is.
+fn judge_length<D: Digest>(before: &State<u8, D>, chunk: &Chunk<u8, Payload>, after: &State<u8, D>) -> Option<Breach> {
+    let end = chunk.offset.checked_add(chunk.data().len() as u64)?;
+    let total_bytes = chunk.identity.total_bytes;
+    if before == after || !chunk.done || end >= total_bytes {
+        return None;
+    }
+    let expected = Ending::Rejected(Rejection::LengthMismatch {
+        total_bytes,
+        received_bytes: end,
+    });
+    let is_told = matches!(after, State::AwaitingRemoval(phase) if phase.ending == expected);
+    (!is_told).then_some(Breach::ShortnessNotTold)
 }
 
 /// SR-ADM-005: the next expected offset of the source's own running transfer, else 0.

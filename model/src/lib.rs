@@ -9,9 +9,10 @@
 //! | `system` | which sources, snapshots and faults a bounded world has: the table of bounds |
 //! | `world` | the states that the checker explores, and what can happen in them |
 //! | `exploration` | the steps, taken by the receiver's own code |
+//! | `model` | the checker's view: what can happen in a state, and what comes of it |
 //! | `openings` | openings and crashes |
 //! | `judgement` | what the clauses say of one step |
-//! | `disk` | a disk in memory, and one whose next operation fails |
+//! | `disk` | a disk in memory, what a crash leaves of it, and one whose operations fail |
 //! | `properties` | what must hold in every state |
 //! | `witnesses` | what must be reached for that to mean anything |
 //! | `healing` | liveness, judged in every state |
@@ -20,6 +21,7 @@
 //! | `lies` | ways in which a checker lies, each of which must be noticed |
 //! | `trace`, `replay` | a counterexample as a file, and its way back |
 //! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
+//! | `layers` | what the tests of other layers left of the bugs that they seed |
 //! | `report` | results for people and for programs |
 //! | `conform` | the conformance kit: receivers in any language, held against this one |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
@@ -33,7 +35,9 @@ pub mod exploration;
 pub mod harness;
 pub mod healing;
 pub mod judgement;
+pub mod layers;
 pub mod lies;
+mod model;
 pub mod openings;
 pub mod properties;
 pub mod replay;

@@ -3,8 +3,8 @@
 //! Guarantees: a lie counts as noticed only where the gate's own verdict turns red. Refuses to
 //! know: the receiver.
 //!
-//! The last of the eight lies that the project watches for, a schedule body that returns early, has
-//! its place beside the schedule checks of the shell; it is listed as pending until they exist.
+//! The last of the eight lies that the project watches for, a schedule body that returns early, is
+//! told beside the schedule checks of the shell, whose results are read (`layers`).
 
 use snapshot_receiver::protocol::Crc32c;
 

@@ -3,15 +3,26 @@
 //! Guarantees: the shipped recovery opens; a crash leaves what the disk's contract allows, in an
 //! opening too. Refuses to know: transfers.
 
-use std::sync::PoisonError;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
+use ahash::RandomState;
 use snapshot_receiver::protocol::{Digest, FailureKind, State};
 
 use crate::bugs::mistakes;
-use crate::disk::{Damage, Disk, Failing, Files, Then};
+use crate::disk::{AfterCrash, Damage, Disk, Failing, Files, Then};
 use crate::exploration::{Exploration, note};
 use crate::witnesses::Witness;
 use crate::world::{Action, Breach, Database, World};
+
+/// What crashes leave of disks, so that it is not worked out again.
+#[derive(Debug, Default)]
+pub(crate) struct Crashes {
+    /// Of the disk last asked about.
+    last: Option<(Disk, AfterCrash)>,
+    /// Of each database's files: of them there are few.
+    each: HashMap<Files, Arc<[Arc<Files>]>, RandomState>,
+}
 
 impl<D: Digest> Exploration<D> {
     /// Opens a receiver: the shipped recovery, on a disk of which an operation may fail.
@@ -45,7 +56,7 @@ impl<D: Digest> Exploration<D> {
         }
         world.is_open = true;
         for orphan in left {
-            let database = &mut world.databases[usize::from(orphan.found.database.number())];
+            let database = world.database_mut(orphan.found.database.number());
             database.state = State::with_removal_owed();
             self.witnesses.reach(Witness::OrphanOwed);
         }
@@ -58,7 +69,7 @@ impl<D: Digest> Exploration<D> {
             breaches[0] = Some(Breach::OrphanLeft);
         }
         let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
-        if !(disk.receive_is_durable && disk.data_is_durable && disk.databases.iter().all(is_durable)) {
+        if !(disk.receive_is_durable && disk.data_is_durable && disk.databases.iter().all(|files| is_durable(files))) {
             breaches[1] = Some(Breach::OpenedNotDurable);
         }
         breaches.into_iter().for_each(|breach| note(world, breach));
@@ -79,48 +90,58 @@ impl<D: Digest> Exploration<D> {
         disk
     }
 
-    /// Reads what crashes leave of a disk.
-    fn after_crash<R>(&self, disk: &Disk, read: impl FnOnce(&[Disk]) -> R) -> R {
-        let mut cached = self.after_crash.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cached {
+    /// What crashes leave of a disk: the checker asks for each in turn.
+    fn read_crashes<R>(&self, disk: &Disk, read: impl FnOnce(&AfterCrash) -> R) -> R {
+        let mut known = self.crashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let Crashes { last, each } = &mut *known;
+        match last {
             Some((known, left)) if known == disk => read(left),
             Some(_) | None => {
-                let left = disk.after_crash();
+                let left = disk.after_crash_of(|files| match each.get(files) {
+                    Some(left) => Arc::clone(left),
+                    None => {
+                        let left = files.after_crash(self.system.persistence);
+                        each.insert(files.clone(), Arc::clone(&left));
+                        left
+                    }
+                });
                 let answer = read(&left);
-                *cached = Some((disk.clone(), left));
+                *last = Some((disk.clone(), left));
                 answer
             }
         }
     }
 
     /// The number of states that crashes leave of a disk.
-    pub(crate) fn crashes(&self, disk: &Disk) -> u16 {
-        self.after_crash(disk, |left| u16::try_from(left.len()).unwrap_or(u16::MAX))
+    pub(crate) fn count_crashes(&self, disk: &Disk) -> u64 {
+        self.read_crashes(disk, AfterCrash::count)
     }
 
     /// The process's memory goes; the disk is what the crash left.
-    pub(crate) fn crash(&self, world: &mut World<D>, disk: &Disk, left: u16) {
+    pub(crate) fn crash(&self, world: &mut World<D>, disk: &Disk, left: u64) {
         let left = if self.blindness.loses_nothing { 0 } else { left };
-        let chosen = self.after_crash(disk, |disks| disks.get(usize::from(left)).cloned());
-        if let Some(disk) = chosen {
+        if let Some(disk) = self.read_crashes(disk, |crashes| crashes.get(left)) {
             self.witnesses.note_crash(world, &disk, left);
             world.disk = disk;
         }
         world.crashes_left -= 1;
         world.is_open = false;
         for database in &mut world.databases {
-            *database = Database {
+            let forgotten = Database {
                 acknowledged: database.acknowledged,
                 begun: database.begun,
                 ..Database::default()
             };
+            if **database != forgotten {
+                *database = Arc::new(forgotten);
+            }
         }
     }
 
     /// What may happen while no receiver is open.
     pub(crate) fn openings(&self, world: &World<D>, actions: &mut Vec<Action>) {
         actions.push(Action::Open);
-        // A listing, at most two removals, three syncs of directories.
+        // A listing, a removal of each orphan, three syncs of directories.
         let operations = 4 + orphans(&world.disk);
         for after in 0..operations {
             if world.failures_left > 0 {
@@ -128,7 +149,7 @@ impl<D: Digest> Exploration<D> {
                 actions.extend(damages.map(|damage| Action::OpenFailing { after, damage }));
             }
             if world.crashes_left > 0 {
-                let left = self.crashes(&self.opening_cut_short(&world.disk, after));
+                let left = self.count_crashes(&self.opening_cut_short(&world.disk, after));
                 actions.extend((0..left).map(|left| Action::CrashOpening { after, left }));
             }
         }

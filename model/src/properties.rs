@@ -4,6 +4,8 @@
 //! the witness that its interesting case was reached, or the rule is vacuous and the gate fails.
 //! Refuses to know: how states come about.
 
+use std::sync::Arc;
+
 use snapshot_receiver::protocol::{AwaitingChunk, AwaitingStart, Digest, Memory, State, invariants};
 use stateright::Property;
 
@@ -125,12 +127,13 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |_, world| !world.breaches.contains(Breach::StaleAdmitted),
         ),
         rule(
-            "SR-LEN-001 a snapshot has its declared length",
+            "SR-LEN-001 a snapshot has its declared length, and too few bytes are told as that",
             Witness::LengthVerdict,
             |exploration, world| {
-                each_published(exploration, world, |_, file, snapshot| {
-                    file.bytes.len() == snapshot.bytes.len()
-                })
+                !world.breaches.contains(Breach::ShortnessNotTold)
+                    && each_published(exploration, world, |_, file, snapshot| {
+                        file.bytes.len() == snapshot.bytes.len()
+                    })
             },
         ),
         rule(
@@ -286,7 +289,7 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
 }
 
 pub(crate) fn numbered<D>(world: &World<D>) -> impl Iterator<Item = (u8, &Database<D>)> {
-    (0u8..).zip(&world.databases)
+    (0u8..).zip(world.databases.iter().map(Arc::as_ref))
 }
 
 /// Holds of every running transfer at rest and its partial; one without a partial breaks it.

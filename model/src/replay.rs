@@ -10,12 +10,12 @@ use std::{fs, io};
 use snapshot_receiver::executor::{Directory, FileSystem, Found, Performed, Storage, StorageError, perform, recover};
 use snapshot_receiver::protocol::{
     Chunk, ClusterId, Crc32c, DatabaseId, Effects, Event, Failure, FailureKind, Identity, InvalidId, OlderStart, Reply,
-    State, Text, Vacancy, Verified, step,
+    State, Text, Verified, step,
 };
 use stateright::Model;
 
 use crate::disk::Damage;
-use crate::exploration::Exploration;
+use crate::exploration::{Exploration, Told, take_told, vacancy};
 use crate::search::follow;
 use crate::system::{DATABASES_MAX, LIMITS, Payload};
 use crate::trace::{Trace, TraceError, line};
@@ -233,13 +233,7 @@ impl RealFiles {
             Action::Deliver { snapshot, chunk, wear } => {
                 let chunk = named(exploration.chunk(snapshot, chunk, wear))?;
                 let running = self.databases.iter().filter(|database| database.state.is_running());
-                let transfers_max = exploration.system.transfers_max;
-                let vacancy = if running.count() < transfers_max {
-                    Vacancy::Free
-                } else {
-                    let transfers_max = transfers_max as u64;
-                    Vacancy::Exhausted { transfers_max }
-                };
+                let vacancy = vacancy(running.count(), exploration.system.transfers_max);
                 let number = exploration.snapshot(snapshot).identity.database.number();
                 let older_start = OlderStart::Refused;
                 Ok(self.take(
@@ -273,24 +267,14 @@ impl RealFiles {
     }
 
     fn tell(&mut self, number: u8) -> Option<Reply<Text>> {
-        use snapshot_receiver::protocol::Effect;
         let effects = &mut self.databases[usize::from(number)].effects;
-        loop {
-            match effects.first()? {
-                Effect::Create
-                | Effect::Write { .. }
-                | Effect::Sync
-                | Effect::Publish(_)
-                | Effect::SyncDirectory
-                | Effect::Remove => return None,
-                Effect::Report(_) => drop(effects.remove(0)),
-                Effect::Reply(reply) => {
-                    let reply = reply.clone();
-                    effects.remove(0);
-                    return Some(reply);
-                }
+        while let Some(told) = take_told(effects) {
+            match told {
+                Told::Report(_) => {}
+                Told::Reply(reply) => return Some(reply),
             }
         }
+        None
     }
 
     fn perform(

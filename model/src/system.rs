@@ -11,7 +11,7 @@ use crate::disk::{HISTORY_MAX, Persistence};
 use crate::witnesses::Witness;
 
 /// Databases in a world, at most.
-pub const DATABASES_MAX: usize = 2;
+pub const DATABASES_MAX: usize = 3;
 /// Snapshots in a world, at most.
 pub const SNAPSHOTS_MAX: usize = 3;
 /// Bytes of a snapshot, at most.
@@ -67,7 +67,7 @@ pub enum Beginning {
 pub enum Profile {
     /// On each push: every system, within a minute on two cores.
     Quick,
-    /// Each night: one more crash and one more failing operation, within a quarter of an hour.
+    /// Each night: one more crash and one more failing operation; its budget is a quarter of an hour.
     Full,
     /// Larger bounds, and simulation of worlds too large to exhaust, for a given time.
     Deep,
@@ -233,8 +233,10 @@ const FAMILIES: &[Family] = &[
             },
         ],
         transfers_max: DATABASES_MAX,
-        corruption: Corruption::Payload,
+        corruption: Corruption::Header,
         reaches: &[
+            Witness::LimitRefused,
+            Witness::OverrunRefused,
             Witness::StaleRefused,
             Witness::CrcVerdict,
             Witness::LengthVerdict,
@@ -276,8 +278,9 @@ const FAMILIES: &[Family] = &[
         ],
         bounds: &[
             bounds(Quick, Ordered, Fresh, 0, 1, 11_120),
-            bounds(Quick, Weak, Old, 1, 1, 52_532),
-            bounds(Full, Weak, Fresh, 2, 2, 292_677),
+            bounds(Quick, Weak, Old, 2, 2, 296_581),
+            bounds(Full, Weak, Fresh, 3, 3, 939_123),
+            bounds(Full, Ordered, Old, 3, 3, 620_464),
         ],
     },
     Family {
@@ -308,7 +311,10 @@ const FAMILIES: &[Family] = &[
         transfers_max: DATABASES_MAX,
         corruption: Corruption::Header,
         reaches: &[Witness::Reordered, Witness::Damaged, Witness::CrcVerdict],
-        bounds: &[bounds(Full, Weak, Fresh, 2, 2, 105_120)],
+        bounds: &[
+            bounds(Full, Weak, Fresh, 3, 3, 269_364),
+            bounds(Full, Ordered, Old, 3, 3, 226_687),
+        ],
     },
     Family {
         name: "identity",
@@ -320,7 +326,8 @@ const FAMILIES: &[Family] = &[
         bounds: &[
             bounds(Quick, Ordered, Fresh, 1, 1, 50_410),
             bounds(Quick, Weak, Old, 1, 1, 57_487),
-            bounds(Full, Weak, Fresh, 2, 2, 436_216),
+            bounds(Full, Weak, Fresh, 3, 3, 1_788_932),
+            bounds(Full, Ordered, Old, 3, 3, 947_137),
         ],
     },
     Family {
@@ -345,9 +352,9 @@ const FAMILIES: &[Family] = &[
         reaches: &[Witness::Replaced, Witness::IdentityRefused, Witness::StaleRefused],
         bounds: &[
             bounds(Quick, Weak, Fresh, 2, 2, 597_750),
-            bounds(Quick, Ordered, Old, 2, 1, 155_273),
+            bounds(Quick, Ordered, Old, 2, 2, 444_425),
             bounds(Full, Ordered, Fresh, 3, 3, 1_440_502),
-            bounds(Full, Weak, Old, 2, 3, 1_627_549),
+            bounds(Full, Weak, Old, 3, 3, 2_556_600),
         ],
     },
     Family {
@@ -366,8 +373,10 @@ const FAMILIES: &[Family] = &[
         corruption: Corruption::Never,
         reaches: &[Witness::PlaceRefused],
         bounds: &[
-            bounds(Quick, Weak, Fresh, 1, 2, 490_773),
-            bounds(Full, Ordered, Old, 2, 3, 2_543_237),
+            bounds(Quick, Weak, Fresh, 2, 2, 1_053_391),
+            bounds(Quick, Ordered, Old, 2, 2, 905_600),
+            bounds(Full, Ordered, Fresh, 3, 3, 3_911_881),
+            bounds(Full, Weak, Old, 3, 3, 5_130_297),
         ],
     },
     Family {
@@ -386,11 +395,43 @@ const FAMILIES: &[Family] = &[
         corruption: Corruption::Never,
         reaches: &[Witness::CommittedAborted],
         bounds: &[
-            bounds(Quick, Ordered, Fresh, 1, 1, 204_525),
-            bounds(Quick, Ordered, Old, 2, 1, 424_125),
-            bounds(Quick, Weak, Fresh, 1, 1, 219_405),
-            bounds(Full, Weak, Old, 2, 2, 1_889_419),
-            bounds(Full, Ordered, Fresh, 2, 2, 1_628_803),
+            bounds(Quick, Ordered, Old, 2, 2, 1_637_772),
+            bounds(Quick, Weak, Fresh, 2, 2, 1_877_255),
+            bounds(Full, Ordered, Fresh, 3, 3, 6_402_121),
+            bounds(Full, Weak, Old, 3, 3, 8_233_753),
+        ],
+    },
+    Family {
+        name: "three",
+        about: "three databases, two places, and a crash of all",
+        plans: &[
+            Plan {
+                bytes: b"ab",
+                chunks: &[1, 1],
+                ..BASE
+            },
+            Plan {
+                bytes: b"wx",
+                database: 1,
+                snapshot_lsn: 9,
+                chunks: &[1, 1],
+                ..BASE
+            },
+            Plan {
+                bytes: b"y",
+                database: 2,
+                snapshot_lsn: 2,
+                chunks: &[1],
+                ..BASE
+            },
+        ],
+        transfers_max: 2,
+        corruption: Corruption::Never,
+        reaches: &[Witness::PlaceRefused],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 0, 1, 797_779),
+            bounds(Full, Ordered, Old, 1, 1, 8_406_400),
+            bounds(Full, Weak, Fresh, 1, 1, 9_120_078),
         ],
     },
     Family {
@@ -470,7 +511,8 @@ impl System {
                 .iter()
                 .any(|snapshot| snapshot.identity.database.number() == *number)
         };
-        (0u8..2).filter(sent_for).map(DatabaseId::<u8>::numbered)
+        let numbers = (0u8..).take(DATABASES_MAX);
+        numbers.filter(sent_for).map(DatabaseId::<u8>::numbered)
     }
 
     /// The snapshot that stood there at first.

@@ -1,7 +1,7 @@
 //! From a clause to its code, rules, tests and seeded bugs.
 //!
-//! Guarantees: derived from the clauses, the rules and the bugs; nothing is listed a second time.
-//! Refuses to know: whether a test passes; the tests say that.
+//! Guarantees: derived from the clauses, the rules, the bugs and the results of other layers; nothing
+//! is listed a second time. Refuses to know: whether a test passes; the tests say that.
 
 use std::fmt::Write;
 
@@ -9,7 +9,9 @@ use snapshot_receiver::protocol::Crc32c;
 
 use crate::bugs::claims;
 use crate::clauses::{CLAUSES, Clause};
+use crate::layers::Layers;
 use crate::properties::{rules, states};
+pub use crate::report::results::Standing;
 
 /// What checks one clause.
 #[derive(Debug)]
@@ -18,21 +20,21 @@ pub struct Trace {
     pub clause: &'static Clause,
     /// The rules of the model that state it.
     pub rules: Vec<&'static str>,
-    /// The seeded bugs that break it.
+    /// The bugs seeded in the model that break it.
     pub bugs: Vec<String>,
+    /// The bugs seeded in other layers that break it, as far as there are results.
+    pub elsewhere: Vec<Elsewhere>,
 }
 
-/// Where a clause stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// A check states it, and a seeded bug that breaks it is caught.
-    Verified,
-    /// A check that the compiler makes: code that breaks it does not build, and a control does.
-    Compiled,
-    /// Checked, but no bug is seeded yet: only that layer can.
-    Pending(&'static str),
-    /// Nothing shows that a check of it can fail.
-    Unverified,
+/// A bug that another layer seeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its name.
+    pub bug: String,
+    /// The layer.
+    pub layer: String,
+    /// Whether it was caught there.
+    pub is_caught: bool,
 }
 
 impl Trace {
@@ -42,22 +44,15 @@ impl Trace {
         if self.is_unchecked() {
             return Standing::Unverified;
         }
-        match (self.bugs.is_empty(), layer(self.clause.id)) {
-            (false, _) => Standing::Verified,
-            (true, Some("compiler")) => Standing::Compiled,
-            (true, Some(layer)) => Standing::Pending(layer),
-            (true, None) => Standing::Unverified,
+        if let Some(survived) = self.elsewhere.iter().find(|bug| !bug.is_caught) {
+            return Standing::Survived(survived.layer.clone());
         }
-    }
-
-    /// The same as reports have it.
-    #[must_use]
-    pub fn status(&self) -> String {
-        match self.standing() {
-            Standing::Verified => "verified".to_owned(),
-            Standing::Compiled => "verified by the compiler".to_owned(),
-            Standing::Pending(layer) => format!("pending: {layer}"),
-            Standing::Unverified => "unverified".to_owned(),
+        match (self.bugs.is_empty(), self.elsewhere.first(), layer(self.clause.id)) {
+            (false, _, _) => Standing::Verified,
+            (true, Some(bug), _) => Standing::VerifiedBy(format!("layer {}", bug.layer)),
+            (true, None, Some("compiler")) => Standing::VerifiedBy("the compiler".to_owned()),
+            (true, None, Some(layer)) => Standing::Pending(layer.to_owned()),
+            (true, None, None) => Standing::Unverified,
         }
     }
 
@@ -81,9 +76,15 @@ fn layer(clause: &str) -> Option<&'static str> {
     }
 }
 
-/// Every clause with what checks it.
+/// Every clause with what checks it, as far as the model knows.
 #[must_use]
 pub fn traces() -> Vec<Trace> {
+    traces_with(&Layers::default())
+}
+
+/// Every clause with what checks it, here and in the layers that have results.
+#[must_use]
+pub fn traces_with(layers: &Layers) -> Vec<Trace> {
     let rules = rules::<Crc32c>();
     let bugs = claims();
     let of = |clause: &'static Clause| Trace {
@@ -96,6 +97,15 @@ pub fn traces() -> Vec<Trace> {
             .iter()
             .filter(|claim| claim.clauses.contains(&clause.id))
             .map(|claim| claim.name.to_owned())
+            .collect(),
+        elsewhere: layers
+            .bugs()
+            .filter(|(_, bug)| bug.clauses.iter().any(|id| id == clause.id))
+            .map(|(layer, bug)| Elsewhere {
+                bug: bug.id.clone(),
+                layer: layer.to_owned(),
+                is_caught: bug.is_caught,
+            })
             .collect(),
         clause,
     };
@@ -145,9 +155,9 @@ pub fn table() -> String {
 
 /// The clauses with all that checks them, for a terminal.
 #[must_use]
-pub fn listing() -> String {
+pub fn listing(traces: &[Trace]) -> String {
     let mut text = String::new();
-    for trace in traces() {
+    for trace in traces {
         let clause = trace.clause;
         put(
             &mut text,
@@ -162,7 +172,11 @@ pub fn listing() -> String {
         for bug in &trace.bugs {
             put(&mut text, format_args!("    bug   {bug}\n"));
         }
-        put(&mut text, format_args!("    {}\n", trace.status()));
+        for Elsewhere { bug, layer, is_caught } in &trace.elsewhere {
+            let survived = if *is_caught { "" } else { " SURVIVED" };
+            put(&mut text, format_args!("    bug   {bug} (layer {layer}){survived}\n"));
+        }
+        put(&mut text, format_args!("    {}\n", trace.standing()));
     }
     text
 }

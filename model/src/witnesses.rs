@@ -241,10 +241,10 @@ impl Witnesses {
     }
 
     /// Notes what a crash that leaves `left` witnesses; the first choice is a killed process.
-    pub fn note_crash<D: Digest>(&self, world: &World<D>, left: &Disk, choice: u16) {
+    pub fn note_crash<D: Digest>(&self, world: &World<D>, left: &Disk, choice: u64) {
         if choice == 0 {
             let is_durable = |files: &Files| files.snapshot().is_none() || files.snapshot_is_durable();
-            if !world.disk.databases.iter().all(is_durable) {
+            if !world.disk.databases.iter().all(|files| is_durable(files)) {
                 self.reach(Witness::Killed);
             }
             return;
@@ -259,7 +259,7 @@ impl Witnesses {
 
     /// Notes what an abort in this state witnesses.
     pub fn note_abort<D: Digest>(&self, world: &World<D>, database: u8) {
-        let database = &world.databases[usize::from(database)];
+        let database = world.database(database);
         match database.state {
             State::AwaitingChunk(_) => self.reach(Witness::RunningAborted),
             State::AwaitingStart(_) => {

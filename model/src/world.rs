@@ -4,8 +4,11 @@
 //! loss, duplication, reordering and any delay are all in it, without a bound. Sources send
 //! their chunks in order, each for the first time when it pleases.
 //!
-//! Guarantees: derived `Hash` and `Eq`; no heap memory in a state. Refuses to know: how a step is
-//! taken.
+//! Guarantees: derived `Hash` and `Eq`. States share the databases and files in which they do not
+//! differ, so that a step costs what it changes, however many databases there are. Refuses to know:
+//! how a step is taken.
+
+use std::sync::Arc;
 
 use snapshot_receiver::protocol::{Crc32c, Effects, FailureKind, State};
 
@@ -17,8 +20,8 @@ use crate::system::{DATABASES_MAX, Payload, SNAPSHOTS_MAX};
 pub struct World<D = Crc32c> {
     /// How many of its chunks each source has sent.
     pub sent: [u8; SNAPSHOTS_MAX],
-    /// By database number.
-    pub databases: [Database<D>; DATABASES_MAX],
+    /// By database number; shared with other states.
+    pub databases: [Arc<Database<D>>; DATABASES_MAX],
     /// The files.
     pub disk: Disk,
     /// Whether a receiver is open; what `databases` knows of it is forgotten with it.
@@ -29,6 +32,20 @@ pub struct World<D = Crc32c> {
     pub failures_left: u8,
     /// Rules that a single step broke: a state cannot show it, so they are noted.
     pub breaches: Breaches,
+}
+
+impl<D> World<D> {
+    /// The database of that number.
+    pub fn database(&self, number: u8) -> &Database<D> {
+        &self.databases[usize::from(number)]
+    }
+}
+
+impl<D: Clone> World<D> {
+    /// The same, to be changed in this state alone.
+    pub fn database_mut(&mut self, number: u8) -> &mut Database<D> {
+        Arc::make_mut(&mut self.databases[usize::from(number)])
+    }
 }
 
 /// The receiver's side of one database.
@@ -174,6 +191,8 @@ pub enum Breach {
     FollowingOutOfStep,
     /// SR-IDN-002: an event of one database changed another's transfer or files.
     OtherDatabaseTouched,
+    /// SR-LEN-001: too few bytes were not judged as that.
+    ShortnessNotTold,
 }
 
 /// What the network does to a chunk's bytes.
@@ -237,14 +256,14 @@ pub enum Action {
     /// The process is killed, or the power goes.
     Crash {
         /// Which of the states that it may leave; 0 is the killed process.
-        left: u16,
+        left: u64,
     },
     /// The same in the middle of an opening.
     CrashOpening {
         /// Operations of the recovery that were done.
         after: u8,
         /// Which of the states that it may leave.
-        left: u16,
+        left: u64,
     },
     /// The next outstanding effect of a database fails.
     Fail {

@@ -81,7 +81,7 @@ fn left(disk: &Disk) -> BTreeSet<(String, String)> {
         (partial, snapshot)
     };
     // The first is the killed process.
-    disk.after_crash().iter().skip(1).map(shown).collect()
+    disk.after_crash().iter().skip(1).map(|disk| shown(&disk)).collect()
 }
 
 fn expect(disk: &Disk, states: &[(&str, &str)]) {
@@ -245,5 +245,5 @@ fn an_unsynced_receive_directory_may_be_gone() {
 fn a_killed_process_leaves_everything_no_more_durable_than_it_was() {
     let mut disk = disk(Persistence::Weak, true);
     publish(&mut disk, b"ab");
-    assert_eq!(disk.after_crash().first(), Some(&disk));
+    assert_eq!(disk.after_crash().get(0), Some(disk));
 }

@@ -29,6 +29,7 @@ mod receiver;
 mod recovery;
 mod registry;
 mod storage;
+#[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only the async face has workers"))]
 mod sync;
 mod transfer;
 #[cfg(feature = "tokio")]

@@ -20,8 +20,7 @@ use super::storage::Storage;
 use super::sync::{Arc, Mutex, TryLockError, lock};
 use super::transfer::{Answer, Transfer};
 use crate::protocol::{
-    Chunk, DatabaseId, Envelope, Event, Failure, Limits, OlderStart, Rejection, Reply, State, Text, Vacancy,
-    needs_place,
+    Chunk, DatabaseId, Envelope, Event, Failure, OlderStart, Rejection, Reply, State, Text, Vacancy, needs_place,
 };
 
 /// What an admitted chunk led to.
@@ -292,7 +291,7 @@ where
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &crate::protocol::Limits {
         &self.shared.options.limits
     }
 

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::sync::{Arc, Condvar, Mutex, PoisonError, lock};
+use super::sync::{Arc, Condvar, Mutex, lock, wait};
 use crate::protocol::{DatabaseId, Vacancy};
 
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl<S, V> Registry<S, V> {
     pub(super) fn take_place(&self, database: &DatabaseId) -> Vacancy {
         let mut inner = lock(&self.inner);
         while inner.running >= self.bounds.transfers_max && inner.beginning > 0 {
-            inner = self.ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = wait(&self.ended, inner);
         }
         if inner.running >= self.bounds.transfers_max {
             let transfers_max = self.bounds.transfers_max as u64;
@@ -222,7 +222,7 @@ impl<S, V> Registry<S, V> {
         let mut inner = lock(&self.inner);
         inner.closed = true;
         while inner.calls > 0 {
-            inner = self.ended.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = wait(&self.ended, inner);
         }
         let storage = inner.storage.take()?;
         inner.calls += 1;

@@ -75,6 +75,8 @@ struct Ready {
     looking: usize,
     /// Of those, the ones that sleep.
     asleep: usize,
+    /// Of those, the ones that were called and are not up yet: not to be called once more.
+    called: usize,
     is_closed: bool,
 }
 
@@ -125,10 +127,11 @@ impl Shared {
     /// Sees to it that somebody takes the lanes that are ready: a thread that looks anyway, else one
     /// that sleeps, else a new one; and where all of them work, the next that is through.
     fn see_to_it(self: &Arc<Self>, mut ready: MutexGuard<'_, Ready>) {
-        if ready.lanes.len() <= ready.looking {
+        if ready.lanes.len() <= ready.looking + ready.called {
             return;
         }
-        if ready.asleep > 0 {
+        if ready.asleep > ready.called {
+            ready.called += 1;
             drop(ready);
             self.changed.notify_one();
         } else if ready.threads < self.threads_max.max(1) {
@@ -182,8 +185,11 @@ impl Shared {
             ready.looking -= 1;
             if !look_again && ready.lanes.is_empty() && !ready.is_closed {
                 ready.asleep += 1;
-                ready = wait(&self.changed, ready);
+                while ready.called == 0 && !ready.is_closed {
+                    ready = wait(&self.changed, ready);
+                }
                 ready.asleep -= 1;
+                ready.called = ready.called.saturating_sub(1);
             }
         }
     }

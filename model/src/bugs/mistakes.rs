@@ -3,6 +3,8 @@
 //!
 //! Guarantees: around the shipped code, never in it. Refuses to know: which rule catches what.
 
+use std::sync::Arc;
+
 use snapshot_receiver::executor::{
     Directory, Found, OrphanLeft, RecoveryError, Storage, StorageError, recover as shipped_recover,
 };
@@ -13,7 +15,7 @@ use snapshot_receiver::protocol::{
 
 use super::{Bug, Bugs};
 use crate::disk::{Disk, Durability, Handle};
-use crate::system::Payload;
+use crate::system::{DATABASES_MAX, Payload};
 
 type Performed = Result<(), (Operation, StorageError)>;
 
@@ -107,6 +109,10 @@ fn mistaken_event<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
     };
     if bugs.has(Bug::NeverDone) || (bugs.has(Bug::EmptyNeverCompletes) && chunk.identity.total_bytes == 0) {
         chunk.done = false;
+    }
+    let length = chunk.length();
+    if bugs.has(Bug::StartOverrunAccepted) && chunk.offset == 0 {
+        chunk.identity.total_bytes = chunk.identity.total_bytes.max(length);
     }
     if bugs.has(Bug::StaleAccepted) {
         older_start = OlderStart::Allowed;
@@ -219,6 +225,14 @@ fn mistaken_end<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
                 resume_offset: 0,
                 removal_failed: None,
             });
+        }
+        (_, Told::Chunk(chunk)) if bugs.has(Bug::ShortnessNotTold) => {
+            let (declared, computed) = (chunk.identity.total_crc32c, 0);
+            if let State::AwaitingRemoval(phase) = &mut step.state
+                && let Ending::Rejected(verdict @ Rejection::LengthMismatch { .. }) = &mut phase.ending
+            {
+                *verdict = Rejection::CrcMismatch { declared, computed };
+            }
         }
         (_, Told::Chunk(_) | Told::Abort | Told::Expiry | Told::Performed | Told::Failed(_)) => {}
     }
@@ -373,8 +387,8 @@ pub fn performs_instead<D>(
     if bugs.is_none() {
         return None;
     }
-    let other = 1 - number;
-    let other_stands = disk.files(other).partial.is_some();
+    let stands = |other: &u8| *other != number && disk.files(*other).partial.is_some();
+    let others: Vec<u8> = (0u8..).take(DATABASES_MAX).filter(stands).collect();
     let files = disk.files_mut(number);
     let aborts = matches!(state, State::AwaitingRemoval(phase) if phase.ending == Ending::Aborted);
     match effect {
@@ -383,7 +397,7 @@ pub fn performs_instead<D>(
                 files.lose_snapshot();
             }
             if bugs.has(Bug::AbortEndsAnother) {
-                disk.files_mut(other).partial = None;
+                others.iter().for_each(|other| disk.files_mut(*other).partial = None);
             }
             bugs.has(Bug::AbortKeepsPartial).then_some(Ok(()))
         }
@@ -403,7 +417,7 @@ pub fn performs_instead<D>(
         Effect::Create => {
             let stands = files.partial.is_some();
             if bugs.has(Bug::SweepAtStart) {
-                disk.files_mut(other).partial = None;
+                others.iter().for_each(|other| disk.files_mut(*other).partial = None);
             }
             if bugs.has(Bug::LeftoverBlocksCreate) && stands {
                 // As if it were somebody's: nothing is removed.
@@ -416,8 +430,8 @@ pub fn performs_instead<D>(
             None
         }
         Effect::Write { offset, data } => {
-            if bugs.has(Bug::WrittenIntoAnother) && other_stands {
-                let written = disk.write_at(&mut Handle::of(other), *offset, data);
+            if let Some(other) = others.first().filter(|_| bugs.has(Bug::WrittenIntoAnother)) {
+                let written = disk.write_at(&mut Handle::of(*other), *offset, data);
                 return Some(written.map_err(|error| (Operation::Write, error)));
             }
             let half = data.len() / 2;
@@ -467,7 +481,7 @@ pub fn after_opening(bugs: Bugs, disk: &mut Disk) {
     if bugs.has(Bug::RecoveryDeletesSnapshot) {
         for files in &mut disk.databases {
             if files.snapshot().is_some() {
-                files.lose_snapshot();
+                Arc::make_mut(files).lose_snapshot();
             }
         }
     }

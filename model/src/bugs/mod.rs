@@ -52,6 +52,7 @@ bugs! {
     // Admission.
     LimitsIgnored ["SR-ADM-002"] [] "Chunks and snapshots may have any size.",
     OverrunAccepted ["SR-ADM-003"] ["A2" "B13"] "Bytes past the declared total are taken, and the total with them.",
+    StartOverrunAccepted ["SR-ADM-003"] [] "A start may carry more bytes than it declares.",
     RefusalEndsTransfer ["SR-ADM-004"] [] "A refusal ends the transfer.",
     ResumeOffsetWrong ["SR-ADM-005"] [] "Every rejection sends the source back to 0.",
     // Offsets.
@@ -81,6 +82,7 @@ bugs! {
     StaleAccepted ["SR-IDN-004"] ["A6" "B8"] "A start may always be older.",
     // Length and checksum.
     DoneAcceptedEarly ["SR-LEN-001"] ["A1" "B22"] "`done` ends a snapshot however few bytes came.",
+    ShortnessNotTold ["SR-LEN-001"] [] "`done` with too few bytes is judged by its checksum alone.",
     CrcRestartedPerChunk ["SR-CRC-001"] ["B2"] "The checksum begins again with every chunk.",
     DigestLeaks ["SR-CRC-001"] ["B19"] "A start keeps the old checksum.",
     EmptyNeverCompletes ["SR-CRC-003"] [] "A snapshot of no bytes stays pending.",

@@ -13,6 +13,7 @@ use std::thread;
 
 use clap::{Parser, Subcommand};
 use snapshot_receiver_model::conform::{report as conform_report, results as conform_results};
+use snapshot_receiver_model::layers::{DIRECTORY, Layers, sources};
 use snapshot_receiver_model::report::results::{Results, Verdict};
 use snapshot_receiver_model::report::{html, json, junit, terminal};
 use snapshot_receiver_model::system::Profile;
@@ -52,9 +53,14 @@ enum Command {
         /// The prose and the table of SPEC.md, between their marks.
         #[arg(long)]
         markdown: bool,
+        #[command(flatten)]
+        layers: LayerOptions,
     },
     /// Plant every way in which a checker lies: each must be noticed.
-    Lies,
+    Lies {
+        #[command(flatten)]
+        layers: LayerOptions,
+    },
     /// Take a counterexample again, step by step: on the world and on real files.
     Replay {
         /// A trace that a failing run wrote.
@@ -117,6 +123,8 @@ struct CheckOptions {
     #[arg(long, value_name = "DIR", default_value = "target/gate-traces")]
     traces: PathBuf,
     #[command(flatten)]
+    layers: LayerOptions,
+    #[command(flatten)]
     files: Files,
 }
 
@@ -125,11 +133,37 @@ struct BugOptions {
     /// Hunt this bug only; may be given more than once.
     #[arg(long, value_name = "NAME")]
     bug: Vec<String>,
-    /// Where other layers' tests leave their results, a JSON file each.
-    #[arg(long, value_name = "DIR", default_value = "target/gate-layers")]
-    layers: PathBuf,
+    #[command(flatten)]
+    layers: LayerOptions,
     #[command(flatten)]
     files: Files,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+struct LayerOptions {
+    /// Where other layers' tests leave their results, a JSON file each.
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
+    layers: PathBuf,
+    /// Fail (101) where a layer has no results, or stale ones: without it they are only told.
+    #[arg(long)]
+    complete: bool,
+}
+
+impl LayerOptions {
+    /// What there is; told on the spot where it cannot be read.
+    fn read(&self) -> Option<Layers> {
+        let read = Layers::read(&self.layers, &sources());
+        read.inspect_err(|error| eprintln!("gate: {error}")).ok()
+    }
+
+    /// Tells what is missing or stale; says whether that fails the command.
+    fn tell(&self, layers: &Layers) -> bool {
+        let notices = layers.notices();
+        for notice in &notices {
+            println!("{notice}");
+        }
+        self.complete && !notices.is_empty()
+    }
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -212,8 +246,8 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
         None => checking::check(&arguments.options),
         Some(Command::Check(options)) => checking::check(&options),
         Some(Command::Bugs(options)) => others::bugs(&options),
-        Some(Command::Spec { markdown }) => others::spec(markdown),
-        Some(Command::Lies) => others::lies(),
+        Some(Command::Spec { markdown, layers }) => others::spec(markdown, &layers),
+        Some(Command::Lies { layers }) => others::lies(&layers),
         Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
         Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
         Some(Command::Conform(options)) => conform::conform(&options),
@@ -224,6 +258,15 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
 fn usage(message: &str) -> io::Result<u8> {
     eprintln!("gate: {message}");
     Ok(USAGE)
+}
+
+/// A pass without the results that it was asked to have is none.
+fn completed(code: u8, is_incomplete: bool) -> u8 {
+    if code == PASS && is_incomplete {
+        COULD_NOT_CHECK
+    } else {
+        code
+    }
 }
 
 fn exit_code(verdict: Verdict) -> u8 {

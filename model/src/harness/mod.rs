@@ -8,6 +8,7 @@ pub mod action;
 pub mod memory;
 pub mod oracle;
 mod run;
+pub mod sequential;
 
 pub use action::{Action, Word};
 pub use run::{Bed, Failure, FileBed, MemoryBed, Seen, run};
@@ -33,7 +34,7 @@ pub const LIMITS: Limits = Limits {
 };
 
 /// An envelope, as plain values.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Sent {
     /// Source cluster id.
     pub cluster: String,

@@ -9,14 +9,14 @@ use super::{Answer, Sent, TRANSFERS_MAX};
 use crate::harness::{CHUNK_BYTES_MAX, REPORT_BYTES, SNAPSHOT_BYTES_MAX};
 
 /// One database, as the oracle sees it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Expected {
     /// The running transfer: its start's header, and the bytes so far.
     pub running: Option<(Sent, Vec<u8>)>,
     /// The latest commit's cluster and LSN.
-    latest: Option<(String, u64)>,
+    pub(super) latest: Option<(String, u64)>,
     /// The chunk that is answered `Committed` again.
-    repeat: Option<Sent>,
+    pub(super) repeat: Option<Sent>,
     /// What the snapshot's name must hold.
     pub snapshot: Option<Vec<u8>>,
     /// Bytes since the last report.
@@ -26,7 +26,7 @@ pub struct Expected {
 }
 
 /// All databases.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Oracle {
     /// By id.
     pub databases: BTreeMap<String, Expected>,

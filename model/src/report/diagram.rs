@@ -8,6 +8,8 @@ use snapshot_receiver::protocol::{Digest, Effect, Reply, State};
 use super::results::{Diagram, DiagramStep, Lane};
 use crate::disk::{Damage, Durability, File};
 use crate::exploration::Exploration;
+use crate::healing::why_stuck;
+use crate::properties::states;
 use crate::search::Counterexample;
 use crate::world::{Action, Database, Wear, World};
 
@@ -35,7 +37,14 @@ pub fn diagram<D: Digest>(exploration: &Exploration<D>, found: &Counterexample<D
         let action = (*action)?;
         Some(step(exploration, world, action))
     });
-    let end = found.steps.last().map(|(world, _)| state_lines(exploration, world));
+    let is_stuck = found.violated.iter().any(|rule| states(rule, "SR-LIV-001"));
+    let end = found.steps.last().map(|(world, _)| {
+        let mut lines = state_lines(exploration, world);
+        if is_stuck {
+            lines.extend(why_stuck(exploration, world));
+        }
+        lines
+    });
     Diagram {
         title: format!("{}: {}{seeded}", system.label(), system.about),
         broken: found.violated.iter().map(|rule| (*rule).to_owned()).collect(),
@@ -137,7 +146,7 @@ fn effect_name<T, B>(effect: &Effect<T, B>) -> &'static str {
     }
 }
 
-fn say(reply: &Reply<u8>) -> String {
+pub(crate) fn say(reply: &Reply<u8>) -> String {
     match reply {
         Reply::Pending { bytes_done } => format!("Pending, {bytes_done} bytes"),
         Reply::Committed { snapshot_lsn } => format!("Committed, LSN {snapshot_lsn}"),
@@ -178,7 +187,7 @@ fn extent(damage: Damage) -> &'static str {
 #[must_use]
 pub fn describe<D: Digest>(exploration: &Exploration<D>, world: &World<D>, action: Action) -> String {
     let next = |database: u8| {
-        let effect = world.databases[usize::from(database)].effects.first();
+        let effect = world.database(database).effects.first();
         effect.map_or("nothing", effect_name)
     };
     match action {

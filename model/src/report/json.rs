@@ -6,7 +6,7 @@
 //! Keys: `verdict` (`pass`, `fail`, `nothing ran`, `could not check`), `profile`, `seconds`;
 //! `systems[]` of `name`, `unique_states`, `generated_states`, `max_depth`, `seconds` and
 //! `properties[]` of `id`, `kind` (`always` or `sometimes`) and `verdict` (`holds`, `violated`,
-//! `reached`, `unreached`); `bugs[]` of `id`, `clauses[]`, `incident` (a text or null, several joined
+//! `reached`, `unreached`; `not broken` for a rule in a simulation); `bugs[]` of `id`, `clauses[]`, `incident` (a text or null, several joined
 //! by a space), `caught_by[]` and `steps`; `clauses[]` of `id`, `level`, `checks[]` and `bugs[]`.
 //! Beyond these: a system's `passed`, its `verdict` in words and its `growth[]`; a bug's `system`,
 //! `about` and `layers`; a clause's `status`.
@@ -33,21 +33,21 @@ fn system(system: &SystemResult) -> Value {
     let properties = system
         .properties
         .iter()
-        .map(|property| json!({ "id": property.id, "kind": property.kind, "verdict": property.verdict }));
+        .map(|property| json!({ "id": property.id, "kind": property.kind.word(), "verdict": property.verdict.word() }));
     json!({
         "name": system.name,
         "unique_states": system.unique_states,
         "generated_states": system.generated_states,
         "max_depth": system.max_depth,
         "seconds": system.seconds,
-        "passed": system.passed,
-        "verdict": system.verdict,
+        "passed": system.verdict.passed(),
+        "verdict": system.verdict.to_string(),
         "growth": system.growth,
         "properties": properties.collect::<Vec<_>>(),
     })
 }
 
-fn bug(bug: &BugResult) -> Value {
+pub(crate) fn bug(bug: &BugResult) -> Value {
     let incident = if bug.incidents.is_empty() {
         Value::Null
     } else {
@@ -76,6 +76,6 @@ fn clause(clause: &ClauseResult) -> Value {
         "level": clause.level,
         "checks": clause.checks,
         "bugs": clause.bugs,
-        "status": clause.status,
+        "status": clause.status.to_string(),
     })
 }

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::results::{BugResult, ClauseResult, Diagram, PropertyResult, Results, SystemResult, Verdict};
+use super::results::{
+    BugResult, ClauseResult, Diagram, PropertyResult, PropertyVerdict, Results, SystemResult, SystemVerdict, Tone,
+    Verdict,
+};
+use super::text;
 
 /// The report: a suite for the run as a whole, one for each configuration of a system, one for the
 /// seeded bugs and one for the clauses.
@@ -60,7 +64,7 @@ fn whole(results: &Results) -> TestSuite {
 fn system(system: &SystemResult) -> TestSuite {
     let properties = system.properties.iter().map(|property| {
         let mut case = TestCase::new(property.id.as_str(), property_status(system, property));
-        case.extra.insert("kind".into(), property.kind.into());
+        case.extra.insert("kind".into(), property.kind.word().into());
         case
     });
     let mut counted = TestCase::new("state count and witnesses", system_status(system));
@@ -72,32 +76,33 @@ fn system(system: &SystemResult) -> TestSuite {
     suite(&system.name, system.seconds, properties.chain(std::iter::once(counted)))
 }
 
-/// A witness that is not reached fails only where the configuration is there to reach it, which its
-/// verdict says. A word that is not known here fails.
+/// What neither holds nor is broken is skipped: a witness that the configuration is not there to
+/// reach, and a rule that a simulation did not break.
 fn property_status(system: &SystemResult, property: &PropertyResult) -> TestCaseStatus {
-    match property.verdict {
-        "holds" | "reached" => TestCaseStatus::success(),
-        "unreached" if is_vacuous_for(system, property) => failure("unreached", system.verdict.clone()),
-        "unreached" => skipped("not reached, and this configuration is not there to reach it"),
-        verdict => failure(verdict, told(&system.verdict, system.counterexample.as_ref())),
+    match (property.tone(), property.verdict) {
+        (Tone::Good, _) => TestCaseStatus::success(),
+        (Tone::Neutral, PropertyVerdict::NotBroken) => skipped("not broken in a simulation, which proves nothing"),
+        (Tone::Neutral, _) => skipped("not reached, and this configuration is not there to reach it"),
+        (Tone::Bad, PropertyVerdict::Violated) => failure(
+            property.verdict.word(),
+            told(&system.verdict.to_string(), system.counterexample.as_ref()),
+        ),
+        (Tone::Bad, _) => failure(property.verdict.word(), system.verdict.to_string()),
     }
-}
-
-fn is_vacuous_for(system: &SystemResult, property: &PropertyResult) -> bool {
-    let mut words = system
-        .verdict
-        .split(|char: char| !char.is_alphanumeric() && char != '_');
-    system.verdict.starts_with("VACUOUS") && words.any(|word| word == property.id)
 }
 
 fn system_status(system: &SystemResult) -> TestCaseStatus {
-    if system.passed {
-        return TestCaseStatus::success();
+    let verdict = system.verdict.to_string();
+    match system.verdict.tone() {
+        Tone::Good => TestCaseStatus::success(),
+        Tone::Neutral => skipped(&verdict),
+        Tone::Bad => {
+            // Once is enough: a violated property carries the counterexample already.
+            let is_told = matches!(system.verdict, SystemVerdict::Violated(_)) && !system.properties.is_empty();
+            let counterexample = system.counterexample.as_ref().filter(|_| !is_told);
+            failure(&verdict, told(&verdict, counterexample))
+        }
     }
-    // Once is enough: a violated property carries the counterexample already.
-    let is_told = system.properties.iter().any(|property| property.verdict == "violated");
-    let counterexample = system.counterexample.as_ref().filter(|_| !is_told);
-    failure(&system.verdict, told(&system.verdict, counterexample))
 }
 
 fn bug(bug: &BugResult) -> TestCase {
@@ -133,11 +138,11 @@ fn bug(bug: &BugResult) -> TestCase {
 }
 
 fn clause(clause: &ClauseResult) -> TestCase {
-    let status = match clause.status.as_str() {
-        "verified" => TestCaseStatus::success(),
-        verified if verified.starts_with("verified by ") => TestCaseStatus::success(),
-        pending if pending.starts_with("pending") => skipped(pending),
-        status => failure(status, clause.text.clone()),
+    let word = clause.status.to_string();
+    let status = match clause.status.tone() {
+        Tone::Good => TestCaseStatus::success(),
+        Tone::Neutral => skipped(&word),
+        Tone::Bad => failure(&word, clause.text.clone()),
     };
     let mut case = TestCase::new(clause.id.as_str(), status);
     let heading = Some(format!("{} {}", clause.level, clause.text));
@@ -170,12 +175,11 @@ fn diagram_lines(diagram: &Diagram) -> Vec<String> {
         } else {
             format!("{} -> {}", step.from.name(), step.to.name())
         };
-        let fault = if step.is_fault { "FAULT: " } else { "" };
-        lines.push(format!("{:>4}.  {way}: {fault}{}", index + 1, step.label));
-        lines.extend(step.reply.iter().map(|reply| format!("       reply: {reply}")));
+        lines.push(format!("  {way}: {}", text::step(index + 1, step)));
+        lines.extend(text::reply(step).map(|reply| format!("       {reply}")));
     }
     lines.extend(diagram.end.iter().map(|line| format!("       {line}")));
-    lines.extend(diagram.broken.iter().map(|rule| format!("broken: {rule}")));
+    lines.extend(text::broken(&diagram.broken));
     lines
 }
 
@@ -206,7 +210,7 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::super::results::{DiagramStep, Lane};
+    use super::super::results::{DiagramStep, Lane, PropertyKind, Standing};
     use super::*;
 
     fn way() -> Diagram {
@@ -236,10 +240,13 @@ mod tests {
         }
     }
 
-    fn property(id: &str, kind: &'static str, verdict: &'static str) -> PropertyResult {
+    fn property(id: &str, kind: PropertyKind, verdict: PropertyVerdict) -> PropertyResult {
         let id = id.to_owned();
         PropertyResult { id, kind, verdict }
     }
+
+    const REQUIRED: PropertyKind = PropertyKind::Sometimes { is_required: true };
+    const OTHER: PropertyKind = PropertyKind::Sometimes { is_required: false };
 
     fn of_system(system: SystemResult) -> Report {
         parsed(&Results {
@@ -273,10 +280,10 @@ mod tests {
     fn a_passing_run_has_no_failure() {
         let report = of_system(SystemResult {
             name: "one".to_owned(),
-            passed: true,
+            verdict: SystemVerdict::Holds,
             properties: vec![
-                property("rule", "always", "holds"),
-                property("Done", "sometimes", "reached"),
+                property("rule", PropertyKind::Always, PropertyVerdict::Holds),
+                property("Done", REQUIRED, PropertyVerdict::Reached),
             ],
             ..SystemResult::default()
         });
@@ -288,17 +295,21 @@ mod tests {
     fn a_violated_rule_carries_every_step_and_marks_the_fault() {
         let report = of_system(SystemResult {
             name: "one".to_owned(),
-            verdict: "VIOLATED SR-OFF-003 order".to_owned(),
-            properties: vec![property("SR-OFF-003 order", "always", "violated")],
+            verdict: SystemVerdict::Violated(vec!["SR-OFF-003 order".to_owned()]),
+            properties: vec![property(
+                "SR-OFF-003 order",
+                PropertyKind::Always,
+                PropertyVerdict::Violated,
+            )],
             counterexample: Some(way()),
             ..SystemResult::default()
         });
         assert_eq!(report.failures, 2, "the rule, and the system");
         let text = report.to_string().expect("written");
         for part in [
-            "   1.  network -&gt; receiver: delivers &lt;chunk&gt; &amp; more",
+            "  network -&gt; receiver: 1. delivers &lt;chunk&gt; &amp; more",
             "reply: Pending",
-            "   2.  disk: FAULT: sync fails",
+            "  disk: 2. FAULT: sync fails",
             "broken: SR-OFF-003 order",
         ] {
             assert_eq!(text.matches(part).count(), 1, "{part} in {text}");
@@ -309,14 +320,25 @@ mod tests {
     fn an_unreached_witness_fails_only_where_it_makes_the_system_vacuous() {
         let report = of_system(SystemResult {
             name: "one".to_owned(),
-            verdict: "VACUOUS: never reached [CrcVerdict]".to_owned(),
+            verdict: SystemVerdict::Vacuous(vec!["CrcVerdict".to_owned()]),
             properties: vec![
-                property("CrcVerdict", "sometimes", "unreached"),
-                property("Crc", "sometimes", "unreached"),
+                property("CrcVerdict", REQUIRED, PropertyVerdict::Unreached),
+                property("Crc", OTHER, PropertyVerdict::Unreached),
             ],
             ..SystemResult::default()
         });
         assert_eq!((report.failures, report.skipped), (2, 1));
+    }
+
+    #[test]
+    fn a_simulation_is_skipped_not_passed() {
+        let report = of_system(SystemResult {
+            name: "large".to_owned(),
+            verdict: SystemVerdict::Simulated,
+            properties: vec![property("rule", PropertyKind::Always, PropertyVerdict::NotBroken)],
+            ..SystemResult::default()
+        });
+        assert_eq!((report.failures, report.errors, report.skipped), (0, 0, 2));
     }
 
     #[test]
@@ -346,16 +368,16 @@ mod tests {
 
     #[test]
     fn a_pending_clause_is_skipped_and_an_unverified_one_fails() {
-        let clause = |status: &str| ClauseResult {
-            status: status.to_owned(),
+        let clause = |status: Standing| ClauseResult {
+            status,
             ..ClauseResult::default()
         };
         let clauses = vec![
-            clause("verified"),
-            clause("verified by the compiler"),
-            clause("pending: fuzz"),
-            clause("unverified"),
-            clause(""),
+            clause(Standing::Verified),
+            clause(Standing::VerifiedBy("the compiler".to_owned())),
+            clause(Standing::Pending("fuzz".to_owned())),
+            clause(Standing::Survived("shell".to_owned())),
+            clause(Standing::Unverified),
         ];
         let report = parsed(&Results {
             clauses,

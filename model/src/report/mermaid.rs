@@ -5,6 +5,7 @@
 //! the way was found, and what it looks like once it is drawn.
 
 use super::results::{Diagram, DiagramStep, Lane};
+use super::text;
 
 /// Band behind a fault: red, and pale enough for both a light and a dark page.
 const FAULT_BAND: &str = "rect rgba(214, 40, 40, 0.18)";
@@ -17,30 +18,29 @@ pub fn sequence_diagram(diagram: &Diagram) -> String {
         lines.push(format!("    title {}", escaped(&diagram.title)));
     }
     lines.extend(Lane::ALL.map(|lane| format!("    participant {}", lane.name())));
-    lines.extend(note("", &diagram.legend));
+    lines.extend(note(&diagram.legend));
     if diagram.steps.is_empty() {
         lines.push(over_all("no steps"));
     }
     for (index, step) in diagram.steps.iter().enumerate() {
         push_step(&mut lines, index + 1, step);
     }
-    lines.extend(note("at the end: ", &diagram.end));
-    lines.extend(note("broken: ", &diagram.broken));
+    lines.extend(note(&diagram.end));
+    lines.extend(note(&text::broken(&diagram.broken)));
     lines.push(String::new());
     lines.join("\n")
 }
 
 fn push_step(lines: &mut Vec<String>, number: usize, step: &DiagramStep) {
-    let (from, to, label) = (step.from.name(), step.to.name(), escaped(&step.label));
+    let (from, to, label) = (step.from.name(), step.to.name(), escaped(&text::step(number, step)));
     let arrow = if step.is_fault { "-x" } else { "->>" };
     if step.is_fault {
         lines.push(format!("    {FAULT_BAND}"));
     }
-    lines.push(format!("    {from}{arrow}{to}: {number}. {label}"));
-    if let Some(reply) = &step.reply {
+    lines.push(format!("    {from}{arrow}{to}: {label}"));
+    if let Some(reply) = text::reply(step) {
         let (receiver, source) = (Lane::Receiver.name(), Lane::Source.name());
-        let reply = escaped(&format!("reply {reply}"));
-        lines.push(format!("    {receiver}-->>{source}: {reply}"));
+        lines.push(format!("    {receiver}-->>{source}: {}", escaped(&reply)));
     }
     if step.is_fault {
         lines.push("    end".to_owned());
@@ -48,12 +48,12 @@ fn push_step(lines: &mut Vec<String>, number: usize, step: &DiagramStep) {
 }
 
 /// One note under all lanes; none where there is nothing to say.
-fn note(heading: &str, texts: &[String]) -> Option<String> {
+fn note(texts: &[String]) -> Option<String> {
     if texts.is_empty() {
         return None;
     }
     let texts: Vec<String> = texts.iter().map(|text| escaped(text)).collect();
-    Some(over_all(&format!("{}{}", escaped(heading), texts.join("<br/>"))))
+    Some(over_all(&texts.join("<br/>")))
 }
 
 fn over_all(text: &str) -> String {
@@ -84,14 +84,7 @@ mod tests {
     use super::*;
 
     fn step(from: Lane, to: Lane, label: &str) -> DiagramStep {
-        DiagramStep {
-            from,
-            to,
-            label: label.to_owned(),
-            is_fault: false,
-            before: Vec::new(),
-            reply: None,
-        }
+        DiagramStep::plain(from, to, label)
     }
 
     fn drawn(steps: Vec<DiagramStep>) -> String {
@@ -128,7 +121,7 @@ mod tests {
         let mut fault = step(Lane::Disk, Lane::Disk, "sync fails");
         fault.is_fault = true;
         let text = drawn(vec![fault]);
-        let band = format!("    {FAULT_BAND}\n    disk-xdisk: 1. sync fails\n    end\n");
+        let band = format!("    {FAULT_BAND}\n    disk-xdisk: 1. FAULT#58; sync fails\n    end\n");
         assert!(text.contains(&band), "{text}");
     }
 
@@ -136,7 +129,7 @@ mod tests {
     fn a_reply_goes_back_dashed() {
         let mut answered = step(Lane::Network, Lane::Receiver, "delivers");
         answered.reply = Some("Pending".to_owned());
-        assert!(drawn(vec![answered]).contains("    receiver-->>source: reply Pending\n"));
+        assert!(drawn(vec![answered]).contains("    receiver-->>source: reply#58; Pending\n"));
     }
 
     #[test]
@@ -157,7 +150,7 @@ mod tests {
             end: vec!["database 0: lost".to_owned(), "database 1: well".to_owned()],
             ..Diagram::default()
         });
-        let notes = "    Note over source,disk: at the end#58; database 0#58; lost<br/>database 1#58; well\n    \
+        let notes = "    Note over source,disk: database 0#58; lost<br/>database 1#58; well\n    \
                      Note over source,disk: broken#58; SR-OFF-003 only the next offset\n";
         assert!(text.ends_with(notes), "{text}");
     }

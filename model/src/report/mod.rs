@@ -12,3 +12,4 @@ pub mod mermaid;
 pub mod results;
 pub mod svg;
 pub mod terminal;
+mod text;

@@ -3,6 +3,10 @@
 //! Guarantees: everything that a report shows is here, and every report shows the same. Refuses
 //! to know: worlds, digests and how a report looks.
 
+use std::fmt;
+
+use super::text::grouped;
+
 /// A whole run.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
@@ -62,10 +66,8 @@ pub struct SystemResult {
     pub max_depth: usize,
     /// Wall time.
     pub seconds: f64,
-    /// Whether it passed.
-    pub passed: bool,
-    /// The verdict in words: `holds`, `VIOLATED ...`, `VACUOUS ...`, `COUNT CHANGED ...`.
-    pub verdict: String,
+    /// What exploring it showed.
+    pub verdict: SystemVerdict,
     /// Every rule and every witness.
     pub properties: Vec<PropertyResult>,
     /// Unique states at each depth from 0; empty where that was not measured.
@@ -74,15 +76,158 @@ pub struct SystemResult {
     pub counterexample: Option<Diagram>,
 }
 
+/// How something reads: the same in every report, whatever its colours are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Shown to be right.
+    Good,
+    /// Neither: nothing wrong was seen, and nothing was proved.
+    Neutral,
+    /// Wrong.
+    Bad,
+}
+
+/// What exploring one configuration showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SystemVerdict {
+    /// Every rule, in every reachable state.
+    Holds,
+    /// Walked at random for some time: nothing broke, which proves nothing.
+    Simulated,
+    /// These rules are broken.
+    Violated(Vec<String>),
+    /// These witnesses, which the configuration is there to reach, were not reached.
+    Vacuous(Vec<String>),
+    /// The number of states is not the pinned one.
+    CountChanged {
+        /// The pinned one.
+        pinned: usize,
+    },
+    /// The project's own search counted other states than the checker.
+    EnginesDiffer {
+        /// How many it counted.
+        counted: usize,
+    },
+    /// It was not explored.
+    #[default]
+    NotRun,
+}
+
+impl SystemVerdict {
+    /// How it reads.
+    #[must_use]
+    pub const fn tone(&self) -> Tone {
+        match self {
+            Self::Holds => Tone::Good,
+            Self::Simulated => Tone::Neutral,
+            Self::Violated(_)
+            | Self::Vacuous(_)
+            | Self::CountChanged { .. }
+            | Self::EnginesDiffer { .. }
+            | Self::NotRun => Tone::Bad,
+        }
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.tone() != Tone::Bad
+    }
+}
+
+impl fmt::Display for SystemVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holds => f.write_str("holds"),
+            Self::Simulated => f.write_str("SIMULATED: nothing broke, nothing is proved"),
+            Self::Violated(rules) => write!(f, "VIOLATED {}", rules.join("; ")),
+            Self::Vacuous(witnesses) => write!(f, "VACUOUS: never reached {}", witnesses.join(", ")),
+            Self::CountChanged { pinned } => write!(f, "COUNT CHANGED: pinned {}", grouped(*pinned)),
+            Self::EnginesDiffer { counted } => {
+                write!(f, "ENGINES DIFFER: the second count is {}", grouped(*counted))
+            }
+            Self::NotRun => f.write_str("not run"),
+        }
+    }
+}
+
 /// One property of a system.
 #[derive(Clone, Debug)]
 pub struct PropertyResult {
     /// The rule, beginning with its clauses, or the witness.
     pub id: String,
-    /// `always` or `sometimes`.
-    pub kind: &'static str,
-    /// `holds`, `violated`, `reached` or `unreached`.
-    pub verdict: &'static str,
+    /// What it asks for.
+    pub kind: PropertyKind,
+    /// Whether it was found.
+    pub verdict: PropertyVerdict,
+}
+
+/// What a property asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertyKind {
+    /// A rule of every state.
+    Always,
+    /// A witness: a case to be reached.
+    Sometimes {
+        /// Whether the configuration is there to reach it.
+        is_required: bool,
+    },
+}
+
+impl PropertyKind {
+    /// As reports have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Sometimes { .. } => "sometimes",
+        }
+    }
+}
+
+/// What came of a property.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PropertyVerdict {
+    /// In every reachable state.
+    Holds,
+    /// In every state that a simulation came to.
+    NotBroken,
+    /// In some state it does not.
+    Violated,
+    /// In some state.
+    Reached,
+    /// In no state.
+    Unreached,
+}
+
+impl PropertyVerdict {
+    /// As reports have it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::NotBroken => "not broken",
+            Self::Violated => "violated",
+            Self::Reached => "reached",
+            Self::Unreached => "unreached",
+        }
+    }
+}
+
+impl PropertyResult {
+    /// How it reads.
+    #[must_use]
+    pub const fn tone(&self) -> Tone {
+        match (self.verdict, self.kind) {
+            (PropertyVerdict::Holds | PropertyVerdict::Reached, _) => Tone::Good,
+            (PropertyVerdict::NotBroken, _)
+            | (PropertyVerdict::Unreached, PropertyKind::Sometimes { is_required: false }) => Tone::Neutral,
+            (PropertyVerdict::Violated, _)
+            | (PropertyVerdict::Unreached, PropertyKind::Always | PropertyKind::Sometimes { is_required: true }) => {
+                Tone::Bad
+            }
+        }
+    }
 }
 
 /// One seeded bug.
@@ -104,7 +249,7 @@ pub struct BugResult {
     pub steps: Option<usize>,
     /// Seconds until it was caught.
     pub seconds: f64,
-    /// For each layer that runs it (`model`, `shell`, `files`, `fuzz`), whether it was caught.
+    /// For each layer that runs it (`model`, and those of `layers`), whether it was caught.
     pub layers: Vec<(String, bool)>,
     /// Whether it was caught by a check of a clause that it breaks.
     pub is_caught: bool,
@@ -125,8 +270,49 @@ pub struct ClauseResult {
     pub checks: Vec<String>,
     /// The seeded bugs that break it.
     pub bugs: Vec<String>,
-    /// `verified`, `unverified`, or `pending` with the layer that it waits for.
-    pub status: String,
+    /// Where it stands.
+    pub status: Standing,
+}
+
+/// Where a clause stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// A rule or a test states it, and a bug seeded in the model that breaks it is caught.
+    Verified,
+    /// The same in another layer; or by the compiler: code that breaks it does not build, and a
+    /// control does.
+    VerifiedBy(String),
+    /// Checked, but only that layer can seed a bug, and there are no results of it.
+    Pending(String),
+    /// That layer seeds a bug that breaks it, and nothing catches it.
+    Survived(String),
+    /// Nothing shows that a check of it can fail.
+    #[default]
+    Unverified,
+}
+
+impl Standing {
+    /// How it reads.
+    #[must_use]
+    pub const fn tone(&self) -> Tone {
+        match self {
+            Self::Verified | Self::VerifiedBy(_) => Tone::Good,
+            Self::Pending(_) => Tone::Neutral,
+            Self::Survived(_) | Self::Unverified => Tone::Bad,
+        }
+    }
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified => f.write_str("verified"),
+            Self::VerifiedBy(what) => write!(f, "verified by {what}"),
+            Self::Pending(layer) => write!(f, "pending: {layer}"),
+            Self::Survived(layer) => write!(f, "SURVIVED in {layer}"),
+            Self::Unverified => f.write_str("unverified"),
+        }
+    }
 }
 
 /// A way from the initial state to a broken rule, to be drawn in lanes.
@@ -159,6 +345,21 @@ pub struct DiagramStep {
     pub before: Vec<String>,
     /// What the receiver answered in this step.
     pub reply: Option<String>,
+}
+
+#[cfg(test)]
+impl DiagramStep {
+    /// A step with nothing to it.
+    pub(crate) fn plain(from: Lane, to: Lane, label: &str) -> Self {
+        Self {
+            from,
+            to,
+            label: label.to_owned(),
+            is_fault: false,
+            before: Vec::new(),
+            reply: None,
+        }
+    }
 }
 
 /// The lanes of a diagram, from left to right.

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use super::results::{BugResult, Diagram, Lane, Results, SystemResult};
+pub use super::text::grouped;
 
 /// The systems' table.
 #[must_use]
@@ -113,20 +114,6 @@ pub fn markdown(results: &Results) -> String {
             &mut text,
             format_args!("\n```mermaid\n{}```", super::mermaid::sequence_diagram(diagram)),
         );
-    }
-    text
-}
-
-/// A number with its thousands apart.
-#[must_use]
-pub fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
     }
     text
 }

@@ -135,7 +135,7 @@ pub fn page(results: &Results) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { "Conformance: " (word) }
-                style { (maud::PreEscaped(include_str!("../../report/page.css"))) }
+                style { (maud::PreEscaped(include_str!("../../report/html/page.css"))) }
             }
             body {
                 header {
