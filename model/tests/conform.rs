@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use snapshot_receiver::protocol::Crc32c;
@@ -25,6 +26,8 @@ use snapshot_receiver_model::conform::scenario::Scenario;
 use snapshot_receiver_model::conform::seeded::Seeded;
 use snapshot_receiver_model::conform::suite::suite;
 use snapshot_receiver_model::conform::talk::About;
+use snapshot_receiver_model::layers;
+use snapshot_receiver_model::report::results::BugResult;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -159,6 +162,7 @@ fn the_shipped_receiver_follows_what_is_drawn_combined_and_enumerated() {
 
 /// The seeded bugs that this door cannot show, and why.
 const HIDDEN: &[(Bug, &str)] = &[
+    (Bug::ShortnessNotTold, "the word of a verdict is free"),
     (
         Bug::ReplyBeforeEffects,
         "a call returns when its effects are done, in whatever order",
@@ -248,7 +252,8 @@ fn every_seeded_bug_that_a_door_can_show_is_caught_by_a_clause_that_it_breaks() 
         "not caught by a clause that they break: {survived:?}"
     );
     assert!(teeth.len() >= 30, "{} broken receivers", teeth.len());
-    write_layer("conform-rust", &teeth);
+    write_layer(&teeth);
+    matrix(&teeth);
     let long = teeth
         .iter()
         .filter(|tooth| tooth.caught_by.as_ref().is_some_and(|(_, _, steps)| *steps > 8));
@@ -281,23 +286,49 @@ fn the_starting_design_fails_the_clauses_that_it_is_known_to_break() {
     println!("the starting design fails {failed:?}");
 }
 
-/// For `gate bugs`: what this layer caught.
-fn write_layer(layer: &str, teeth: &[Tooth]) {
-    let bugs: Vec<_> = teeth
-        .iter()
-        .map(|tooth| {
-            let caught: Vec<String> = tooth.caught_by.iter().map(|(id, by, _)| format!("{id} {by}")).collect();
-            serde_json::json!({
-                "id": tooth.name, "clauses": tooth.clauses, "incident": null, "caught_by": caught,
-                "steps": tooth.caught_by.as_ref().map(|(_, _, steps)| steps),
-            })
-        })
-        .collect();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let directory = target.join("gate-layers");
-    std::fs::create_dir_all(&directory).expect("a directory for layers");
-    let report = serde_json::json!({ "bugs": bugs }).to_string();
-    std::fs::write(directory.join(format!("{layer}.json")), report).expect("a layer's file");
+/// `conformance/TEETH.md` is what this test found. To write it anew: `WRITE_TEETH=1` before the test.
+fn matrix(teeth: &[Tooth]) {
+    let mut text = "# What the kit catches\n\nMade by `model/tests/conform.rs`: the model's seeded bugs behind the Rust door, \
+                    each with the clause that it breaks and the\nscenario that showed it; then those that this door cannot \
+                    show, and why. `python3 conformance/broken/broken.py` lists those in\nPython.\n\n\
+                    | seeded bug | breaks | caught by | scenario |\n|---|---|---|---|\n"
+        .to_owned();
+    for tooth in teeth {
+        let (id, by) = tooth
+            .caught_by
+            .as_ref()
+            .map_or(("", ""), |(id, by, _)| (id.as_str(), by.as_str()));
+        text.push_str(&format!(
+            "| {} | {} | {id} | `{by}` |\n",
+            tooth.name,
+            tooth.clauses.join(" ")
+        ));
+    }
+    text.push_str("\n| not shown by this door | breaks | why |\n|---|---|---|\n");
+    for (bug, why) in HIDDEN {
+        text.push_str(&format!("| {} | {} | {why} |\n", bug.name(), bug.clauses().join(" ")));
+    }
+    let path = root().join("conformance/TEETH.md");
+    if std::env::var_os("WRITE_TEETH").is_some() {
+        std::fs::write(&path, &text).expect("the matrix");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "conformance/TEETH.md is not what was found:\n{text}");
+}
+
+/// For `gate bugs`: what this layer caught, of both doors.
+fn write_layer(teeth: &[Tooth]) {
+    static CAUGHT: Mutex<Vec<BugResult>> = Mutex::new(Vec::new());
+    let mut caught = CAUGHT.lock().unwrap_or_else(PoisonError::into_inner);
+    caught.extend(teeth.iter().map(|tooth| BugResult {
+        id: tooth.name.clone(),
+        clauses: tooth.clauses.clone(),
+        caught_by: tooth.caught_by.iter().map(|(id, by, _)| format!("{id} {by}")).collect(),
+        steps: tooth.caught_by.as_ref().map(|(_, _, steps)| *steps),
+        ..BugResult::default()
+    }));
+    let directory = root().join("target/gate-layers");
+    layers::write(&directory, "conformance", &caught, &[]).expect("a layer's file");
 }
 
 /// A handful of the broken receivers in Python, through the process door.
@@ -348,7 +379,7 @@ fn broken_receivers_in_python_are_caught_by_the_clause_that_they_break() {
         .map(|tooth| tooth.name.as_str())
         .collect();
     assert!(survived.is_empty(), "not caught: {survived:?}");
-    write_layer("conform-python", &teeth);
+    write_layer(&teeth);
 }
 
 #[test]
@@ -406,6 +437,26 @@ fn names_are_unique_and_clauses_exist() {
             "{}",
             scenario.name
         );
+    }
+}
+
+/// `tests/vectors/v1` is what the oracle says today. To write it anew after a change on purpose:
+/// `WRITE_VECTORS=1 cargo test -p snapshot-receiver-model --test conform vectors`.
+#[test]
+fn the_static_vectors_are_what_the_oracle_says() {
+    use snapshot_receiver_model::conform::vectors;
+    let directory = root().join("tests/vectors/v1");
+    let files = vectors::files(&[suite(&vectors::about()), edges()].concat());
+    assert!(files.len() > 20, "{} files", files.len());
+    if std::env::var_os("WRITE_VECTORS").is_some() {
+        std::fs::create_dir_all(&directory).expect("a directory");
+        for (name, text) in &files {
+            std::fs::write(directory.join(name), text).expect("a file");
+        }
+    }
+    for (name, text) in &files {
+        let written = std::fs::read_to_string(directory.join(name)).unwrap_or_default();
+        assert!(written == *text, "tests/vectors/v1/{name} is not what the oracle says");
     }
 }
 

@@ -69,3 +69,8 @@ pub mod shrink;
 pub mod suite;
 pub mod talk;
 pub mod tree;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod vectors;

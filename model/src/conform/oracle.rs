@@ -680,7 +680,7 @@ impl Oracle {
     /// A second receiver on the same directory.
     #[must_use]
     pub fn second_open(&self) -> Vec<Alternative> {
-        let operations = &["lock"];
+        let operations = &["lock", "open"];
         vec![self.unchanged(Expected::Failed { operations, kind: None })]
     }
 

@@ -24,6 +24,8 @@ use super::talk::{About, PROTOCOL, Reply, chunk, request};
 
 /// Default of the time limit of a reply; also for the start and the exit.
 pub const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// What is added to it for each mebibyte of the request: a checksum in an interpreter takes its time.
+pub const TIME_PER_MEBIBYTE: Duration = Duration::from_secs(2);
 /// Longest line of a reply.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 /// Most bytes on standard error during one request, beside twice the request's own length.
@@ -345,6 +347,7 @@ impl Running {
         let errors_before = self.standard_error_bytes.load(Ordering::Relaxed);
         let errors_max = STANDARD_ERROR_BYTES_MAX + 2 * line.len() as u64;
         self.send(line);
+        let time_limit = time_limit + TIME_PER_MEBIBYTE.mul_f64(line.len() as f64 / f64::from(1 << 20));
         let started = Instant::now();
         let mut ended = false;
         let printed = loop {

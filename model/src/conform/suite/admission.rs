@@ -153,12 +153,7 @@ fn limits(to: &mut Writer, about: &About) {
                 Some(Limit::ChunkBytes),
                 "SR-ADM-002/continuation-above-limit",
                 "a continuation longer than chunk_bytes_max is rejected, and the right one is taken",
-                [
-                    open(),
-                    small.start(2),
-                    small.at(2, vec![b'x'; usize::try_from(total).unwrap_or(0)], false),
-                    small.rest(2),
-                ],
+                [open(), small.start(2), too_long(&small, total), small.rest(2)],
             );
         }
     }
@@ -169,6 +164,13 @@ fn patterned(total: u64, from: u64, length: u64, done: bool) -> Step {
     let crc = crc32c::crc32c(&crate::conform::scenario::pattern(0, total));
     let mut envelope = source(5, "").of_total(total).declaring(crc).envelope(from, "", done);
     envelope.data = Data::Pattern { from, length };
+    Step::Chunk { envelope }
+}
+
+/// A continuation of that many bytes.
+fn too_long(source: &Source, length: u64) -> Step {
+    let mut envelope = source.envelope(2, "", false);
+    envelope.data = Data::Pattern { from: 0, length };
     Step::Chunk { envelope }
 }
 
