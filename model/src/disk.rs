@@ -44,7 +44,7 @@ use snapshot_receiver::protocol::{DatabaseId, FailureKind, Verified};
 use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 
 /// The bytes of a file.
-pub type Content = ArrayVec<u8, SNAPSHOT_BYTES_MAX>;
+pub type Content<const BYTES: usize = SNAPSHOT_BYTES_MAX> = ArrayVec<u8, BYTES>;
 
 /// What a file system promises about order; see the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,11 +59,12 @@ pub enum Persistence {
 /// that took effect and was told as failed, and one on its way.
 pub(crate) const HISTORY_MAX: usize = 5;
 
-/// Everything on the disk.
+/// Everything on the disk. `BYTES` is the longest file: the gate's worlds keep it small, the
+/// enumeration of power losses on real directories takes longer ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Disk {
+pub struct Disk<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// By database number.
-    pub databases: [Files; DATABASES_MAX],
+    pub databases: [Files<BYTES>; DATABASES_MAX],
     /// Whether the receive directory's name is durable in the data directory.
     pub receive_is_durable: bool,
     /// Whether the data directory's name is durable in its parent.
@@ -73,11 +74,11 @@ pub struct Disk {
 
 /// The files of one database.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Files {
+pub struct Files<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// What is visible under the partial's name.
-    pub partial: Option<File>,
+    pub partial: Option<File<BYTES>>,
     /// What the snapshot's name led to since the directory was last synced; the last is visible.
-    snapshots: ArrayVec<Option<File>, HISTORY_MAX>,
+    snapshots: ArrayVec<Option<File<BYTES>>, HISTORY_MAX>,
     names: Names,
 }
 
@@ -100,9 +101,9 @@ const NAMES: [Name; 3] = [Name::Absent, Name::Current, Name::Older];
 
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct File {
+pub struct File<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// What reading it shows.
-    pub bytes: Content,
+    pub bytes: Content<BYTES>,
     /// What a crash leaves of them.
     pub durability: Durability,
     /// The number of the snapshot that it was published as: noted by the world, read by rules.
@@ -164,15 +165,15 @@ impl Names {
     }
 }
 
-impl Default for Files {
+impl<const BYTES: usize> Default for Files<BYTES> {
     fn default() -> Self {
         Self::durable(None, None)
     }
 }
 
-impl Files {
+impl<const BYTES: usize> Files<BYTES> {
     /// Files whose names are durable.
-    fn durable(partial: Option<File>, snapshot: Option<File>) -> Self {
+    fn durable(partial: Option<File<BYTES>>, snapshot: Option<File<BYTES>>) -> Self {
         let name = if partial.is_some() { Name::Current } else { Name::Absent };
         Self {
             partial,
@@ -183,12 +184,12 @@ impl Files {
 
     /// What is visible under the snapshot's name.
     #[must_use]
-    pub fn snapshot(&self) -> Option<&File> {
+    pub fn snapshot(&self) -> Option<&File<BYTES>> {
         self.snapshots.last().and_then(Option::as_ref)
     }
 
     /// The same, to be changed.
-    pub fn snapshot_mut(&mut self) -> Option<&mut File> {
+    pub fn snapshot_mut(&mut self) -> Option<&mut File<BYTES>> {
         self.snapshots.last_mut().and_then(Option::as_mut)
     }
 
@@ -243,7 +244,7 @@ impl Files {
         left
     }
 
-    fn partial_after_crash(&self, name: Name) -> Vec<Option<File>> {
+    fn partial_after_crash(&self, name: Name) -> Vec<Option<File<BYTES>>> {
         match name {
             Name::Absent => vec![None],
             // By prefix in both models: nothing reads them, and an opening unlinks them.
@@ -253,7 +254,7 @@ impl Files {
     }
 }
 
-fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
+fn durable_file<const BYTES: usize>(bytes: &[u8], published_as: Option<u8>) -> File<BYTES> {
     File {
         bytes: bytes.iter().copied().collect(),
         durability: Durability::Synced,
@@ -262,7 +263,10 @@ fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
     }
 }
 
-fn file_after_crash(file: Option<&File>, persistence: Persistence) -> Vec<Option<File>> {
+fn file_after_crash<const BYTES: usize>(
+    file: Option<&File<BYTES>>,
+    persistence: Persistence,
+) -> Vec<Option<File<BYTES>>> {
     let Some(file) = file else { return vec![None] };
     match file.durability {
         Durability::Synced => vec![Some(file.clone())],
@@ -289,7 +293,7 @@ fn mixtures(bytes: &[u8]) -> Vec<Vec<u8>> {
     with(*first).chain(with(0)).chain(with(b'#')).collect()
 }
 
-impl Disk {
+impl<const BYTES: usize> Disk<BYTES> {
     /// A disk where neither directory is yet.
     #[must_use]
     pub fn new(persistence: Persistence) -> Self {
@@ -311,12 +315,12 @@ impl Disk {
 
     /// The files of a database.
     #[must_use]
-    pub fn files(&self, database: u8) -> &Files {
+    pub fn files(&self, database: u8) -> &Files<BYTES> {
         &self.databases[usize::from(database)]
     }
 
     /// The same, to be changed.
-    pub fn files_mut(&mut self, database: u8) -> &mut Files {
+    pub fn files_mut(&mut self, database: u8) -> &mut Files<BYTES> {
         &mut self.databases[usize::from(database)]
     }
 
@@ -347,13 +351,13 @@ impl Disk {
         left
     }
 
-    fn open(&mut self, handle: Handle) -> Result<&mut File, StorageError> {
+    fn open(&mut self, handle: Handle) -> Result<&mut File<BYTES>, StorageError> {
         let files = self.files_mut(handle.database);
         files.partial.as_mut().ok_or_else(|| FailureKind::Other.into())
     }
 }
 
-impl Storage<u8> for Disk {
+impl<const BYTES: usize> Storage<u8> for Disk<BYTES> {
     type Partial = Handle;
 
     fn create(&mut self, database: &DatabaseId<u8>) -> Result<Handle, StorageError> {
@@ -368,7 +372,7 @@ impl Storage<u8> for Disk {
     fn write_at(&mut self, partial: &mut Handle, offset: u64, data: &[u8]) -> Result<(), StorageError> {
         let file = self.open(*partial)?;
         let start = usize::try_from(offset).map_err(|_| FailureKind::Other)?;
-        let end = start.checked_add(data.len()).filter(|end| *end <= SNAPSHOT_BYTES_MAX);
+        let end = start.checked_add(data.len()).filter(|end| *end <= BYTES);
         let end = end.ok_or(FailureKind::Full)?;
         while file.bytes.len() < end {
             file.bytes.push(0);
