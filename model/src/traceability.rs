@@ -8,6 +8,7 @@ use std::fmt::Write;
 use snapshot_receiver::protocol::Crc32c;
 
 use crate::bugs::claims;
+use crate::bugs::layers::LAYERS;
 use crate::clauses::{CLAUSES, Clause};
 use crate::properties::{rules, states};
 
@@ -71,12 +72,12 @@ impl Trace {
 /// The layer that alone can seed a bug against a clause, where the model cannot express it.
 fn layer(clause: &str) -> Option<&'static str> {
     match clause {
-        // Ids of the model are numbers.
-        "SR-ADM-001" | "SR-SEC-003" => Some("decoder"),
+        "SR-SEC-003" => Some("decoder"),
         "SR-CRC-004" => Some("compiler"),
         // The model takes one event of a database at a time.
         "SR-ABT-004" | "SR-CON-002" | "SR-CON-004" | "SR-REC-004" | "SR-PRG-003" => Some("shell"),
-        "SR-REC-002" | "SR-SEC-001" | "SR-SEC-004" => Some("real files"),
+        // Ids of the model are numbers; it has no lock and no paths.
+        "SR-ADM-001" | "SR-REC-002" | "SR-SEC-001" | "SR-SEC-004" => Some("real files"),
         _ => None,
     }
 }
@@ -85,7 +86,8 @@ fn layer(clause: &str) -> Option<&'static str> {
 #[must_use]
 pub fn traces() -> Vec<Trace> {
     let rules = rules::<Crc32c>();
-    let bugs = claims();
+    let mut bugs = claims();
+    bugs.extend(LAYERS.iter().flat_map(|layer| layer.claims));
     let of = |clause: &'static Clause| Trace {
         rules: rules
             .iter()
@@ -96,7 +98,13 @@ pub fn traces() -> Vec<Trace> {
             .iter()
             .filter(|claim| claim.clauses.contains(&clause.id))
             .map(|claim| claim.name.to_owned())
-            .collect(),
+            // A bug that two layers seed has one name.
+            .fold(Vec::new(), |mut names, name| {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+                names
+            }),
         clause,
     };
     CLAUSES.iter().map(of).collect()

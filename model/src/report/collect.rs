@@ -148,10 +148,13 @@ pub fn add_layers(bugs: &mut Vec<BugResult>, directory: &Path) -> io::Result<()>
             if let Some(known) = bugs.iter_mut().find(|known| known.id == id) {
                 known.layers.push(cell);
                 known.is_caught &= !caught_by.is_empty();
+                known.caught_by.extend(caught_by);
                 continue;
             }
             bugs.push(BugResult {
                 id: id.to_owned(),
+                about: bug["about"].as_str().unwrap_or_default().to_owned(),
+                seconds: bug["seconds"].as_f64().unwrap_or_default(),
                 clauses: texts("clauses"),
                 incidents: bug["incident"].as_str().map(str::to_owned).into_iter().collect(),
                 is_caught: !caught_by.is_empty(),
