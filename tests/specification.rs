@@ -10,6 +10,7 @@ use std::path::Path;
 
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::claims;
+use snapshot_receiver_model::bugs::layers::{LAYERS, REAL_FILES};
 use snapshot_receiver_model::clauses::CLAUSES;
 use snapshot_receiver_model::report::terminal::grouped;
 use snapshot_receiver_model::system::{Profile, systems};
@@ -133,6 +134,7 @@ fn the_figures_in_the_readme_are_those_of_the_model() {
             configurations.len()
         ),
         format!("seeds {} bugs", claims().len()),
+        format!("{} on real files", REAL_FILES.len()),
         format!("has the {} clauses", CLAUSES.len()),
         format!("{pending} of the {} clauses wait for another layer", CLAUSES.len()),
     ] {
@@ -175,7 +177,8 @@ fn every_incident_that_a_bug_retells_is_listed_with_its_source() {
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
         .flat_map(|ids| ids.split(", "))
         .collect();
-    for claim in claims() {
+    let layers = LAYERS.iter().flat_map(|layer| layer.claims).copied();
+    for claim in claims().into_iter().chain(layers) {
         for incident in claim.incidents {
             assert!(listed.contains(incident), "{incident} of {}", claim.name);
         }

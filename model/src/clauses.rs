@@ -82,6 +82,12 @@ const LOOM: &str =
     "tests/interleavings/tests/loom.rs::every_interleaving_is_some_order_of_the_calls_and_each_mistake_is_found";
 const KERNEL: &str = "tests/syscalls.rs::a_commit_is_synced_renamed_and_synced_again_in_the_kernel";
 
+/// Faults on real files: power loss, failing calls, names and places, bounds, scale.
+const POWER_LOSS: &str =
+    "tests/faults/power_loss.rs::whatever_a_power_loss_leaves_nothing_acknowledged_is_lost_and_nothing_visible_is_torn";
+const FAILING_CALL: &str = "tests/faults/failing_calls.rs::any_call_of_a_transfer_may_fail_and_the_next_start_commits";
+const BOUNDS: &str = "tests/faults/resources.rs::whatever_is_sent_memory_descriptors_and_transfers_stay_bounded";
+
 /// Every clause, in order.
 pub const CLAUSES: &[Clause] = &[
     must(
@@ -91,6 +97,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/behaviour.rs::a5_no_database_id_leads_out_of_the_receive_directory",
             MEMORY,
+            "tests/faults/names.rs::no_name_leads_elsewhere_and_invalid_ones_change_nothing",
         ],
     ),
     must(
@@ -267,6 +274,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/behaviour.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
             FILES,
+            POWER_LOSS,
         ],
     ),
     must(
@@ -279,6 +287,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
+            POWER_LOSS,
         ],
     ),
     must(
@@ -304,6 +313,7 @@ pub const CLAUSES: &[Clause] = &[
             KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             "tests/files.rs::an_opening_creates_two_directories_and_none_above",
+            POWER_LOSS,
         ],
     ),
     must(
@@ -355,25 +365,34 @@ pub const CLAUSES: &[Clause] = &[
             "tests/behaviour.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
             "tests/behaviour.rs::a16_a_failed_rename_ends_the_attempt_and_leaves_no_partial",
             MEMORY,
+            FAILING_CALL,
         ],
     ),
     must(
         "SR-ERR-002",
         "A failed sync is final for its attempt: never tried again, never followed by `Committed`.",
         &["src/protocol/step.rs::effect_failed"],
-        &[KERNEL, "tests/behaviour.rs::a_failed_sync_is_final", MEMORY],
+        &[
+            KERNEL,
+            "tests/behaviour.rs::a_failed_sync_is_final",
+            MEMORY,
+            FAILING_CALL,
+        ],
     ),
     must(
         "SR-ERR-003",
         "Short and interrupted writes are completed or told, never taken as done.",
         &["src/executor/filesystem.rs::write_at"],
-        &["src/executor/filesystem.rs::short_and_interrupted_writes_are_continued_and_a_stuck_one_is_told"],
+        &[
+            "src/executor/filesystem.rs::short_and_interrupted_writes_are_continued_and_a_stuck_one_is_told",
+            FAILING_CALL,
+        ],
     ),
     must(
         "SR-ERR-004",
         "A failure after the rename is not `Committed`, though the snapshot may be visible; it is whole.",
         &["src/protocol/step.rs::effect_failed"],
-        &["tests/behaviour.rs::a_failed_sync_is_final", FILES],
+        &["tests/behaviour.rs::a_failed_sync_is_final", FILES, FAILING_CALL],
     ),
     must(
         "SR-ERR-005",
@@ -386,6 +405,7 @@ pub const CLAUSES: &[Clause] = &[
             "tests/behaviour.rs::a_failed_removal_is_told_beside_the_first_cause_and_stays_owed",
             "tests/behaviour.rs::a_verdict_stands_although_the_removal_fails",
             MEMORY,
+            "tests/faults/failing_calls.rs::a_failed_removal_is_told_beside_the_cause_and_tried_again",
         ],
     ),
     must(
@@ -451,6 +471,7 @@ pub const CLAUSES: &[Clause] = &[
             "tests/files.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",
             "tests/files.rs::remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first",
             MEMORY,
+            BOUNDS,
         ],
     ),
     must(
@@ -461,6 +482,7 @@ pub const CLAUSES: &[Clause] = &[
             "tests/async_face.rs::a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle",
             "tests/files.rs::an_idle_transfer_is_ended_and_a_busy_one_is_not",
             "tests/files.rs::the_receiver_ends_idle_transfers_by_itself",
+            BOUNDS,
         ],
     ),
     must(
@@ -473,6 +495,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/files.rs::an_opening_removes_its_orphans_and_nothing_else",
             "tests/behaviour.rs::a15_an_orphan_partial_is_gone_after_an_opening",
+            "tests/faults/scale.rs::an_opening_among_a_hundred_thousand_files_touches_its_orphans_alone",
         ],
     ),
     must(
@@ -482,6 +505,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/files.rs::a_second_receiver_is_refused_while_the_first_lives",
             "tests/files.rs::a_second_process_is_refused",
+            "tests/faults/hostile.rs::a_second_receiver_is_refused_by_any_path_and_touches_nothing",
         ],
     ),
     must(
@@ -494,6 +518,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/files.rs::an_opening_removes_its_orphans_and_nothing_else",
             "tests/files.rs::an_orphan_that_cannot_be_removed_is_reported_and_owed",
+            "tests/faults/failing_calls.rs::any_call_of_an_opening_may_fail_and_the_next_opening_works",
         ],
     ),
     must(
@@ -542,6 +567,8 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/behaviour.rs::a5_no_database_id_leads_out_of_the_receive_directory",
             FILES,
+            "tests/faults/names.rs::no_name_leads_elsewhere_and_invalid_ones_change_nothing",
+            "tests/faults/names.rs::whatever_the_envelope_only_its_own_database_changes",
         ],
     ),
     must(
@@ -558,6 +585,8 @@ pub const CLAUSES: &[Clause] = &[
             "tests/files.rs::whatever_file_stands_under_a_partials_name_is_replaced",
             "tests/files.rs::a_link_in_a_snapshots_place_is_replaced_and_a_directory_is_a_failed_publish",
             "tests/files.rs::a_link_in_the_place_of_the_receive_directory_is_refused",
+            "tests/faults/hostile.rs::whatever_stands_in_a_files_place_is_replaced_or_refused_and_never_followed",
+            "tests/faults/hostile.rs::whatever_stands_in_the_receive_directorys_place_refuses_the_opening",
         ],
     ),
     must(
@@ -580,6 +609,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/files.rs::a_replaced_receive_directory_fails_the_create_and_the_publish",
             "tests/files.rs::another_file_in_the_partials_place_is_not_published",
+            "tests/faults/hostile.rs::a_directory_or_partial_that_was_replaced_is_a_failed_operation_and_left_alone",
         ],
     ),
     must(

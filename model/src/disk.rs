@@ -51,7 +51,7 @@ pub use self::failing::{Damage, Failing, Then};
 use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 
 /// The bytes of a file.
-pub type Content = ArrayVec<u8, SNAPSHOT_BYTES_MAX>;
+pub type Content<const BYTES: usize = SNAPSHOT_BYTES_MAX> = ArrayVec<u8, BYTES>;
 
 /// What a file system promises about order; see the head of this file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,11 +66,12 @@ pub enum Persistence {
 /// that took effect and was told as failed, and one on its way.
 pub(crate) const HISTORY_MAX: usize = 5;
 
-/// Everything on the disk.
+/// Everything on the disk. `BYTES` is the longest file: the gate's worlds keep it small, the
+/// enumeration of power losses on real directories takes longer ones.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Disk {
+pub struct Disk<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// By database number; shared with other disks.
-    pub databases: [Arc<Files>; DATABASES_MAX],
+    pub databases: [Arc<Files<BYTES>>; DATABASES_MAX],
     /// Whether the receive directory's name is durable in the data directory.
     pub receive_is_durable: bool,
     /// Whether the data directory's name is durable in its parent.
@@ -80,11 +81,11 @@ pub struct Disk {
 
 /// The files of one database.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Files {
+pub struct Files<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// What is visible under the partial's name.
-    pub partial: Option<File>,
+    pub partial: Option<File<BYTES>>,
     /// What the snapshot's name led to since the directory was last synced; the last is visible.
-    snapshots: ArrayVec<Option<File>, HISTORY_MAX>,
+    snapshots: ArrayVec<Option<File<BYTES>>, HISTORY_MAX>,
     names: Names,
 }
 
@@ -107,9 +108,9 @@ const NAMES: [Name; 3] = [Name::Absent, Name::Current, Name::Older];
 
 /// One file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct File {
+pub struct File<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
     /// What reading it shows.
-    pub bytes: Content,
+    pub bytes: Content<BYTES>,
     /// What a crash leaves of them.
     pub durability: Durability,
     /// The number of the snapshot that it was published as: noted by the world, read by rules.
@@ -147,7 +148,7 @@ impl Handle {
 
 impl Names {
     /// One combination alone: what is visible is durable.
-    fn of(partial: Option<&File>) -> Self {
+    fn of<const BYTES: usize>(partial: Option<&File<BYTES>>) -> Self {
         let name = if partial.is_some() { Name::Current } else { Name::Absent };
         let mut names = Self::default();
         names.add(name, 0);
@@ -173,15 +174,15 @@ impl Names {
     }
 }
 
-impl Default for Files {
+impl<const BYTES: usize> Default for Files<BYTES> {
     fn default() -> Self {
         Self::durable(None, None)
     }
 }
 
-impl Files {
+impl<const BYTES: usize> Files<BYTES> {
     /// Files whose names are durable.
-    fn durable(partial: Option<File>, snapshot: Option<File>) -> Self {
+    fn durable(partial: Option<File<BYTES>>, snapshot: Option<File<BYTES>>) -> Self {
         Self {
             names: Names::of(partial.as_ref()),
             partial,
@@ -191,12 +192,12 @@ impl Files {
 
     /// What is visible under the snapshot's name.
     #[must_use]
-    pub fn snapshot(&self) -> Option<&File> {
+    pub fn snapshot(&self) -> Option<&File<BYTES>> {
         self.snapshots.last().and_then(Option::as_ref)
     }
 
     /// The same, to be changed.
-    pub fn snapshot_mut(&mut self) -> Option<&mut File> {
+    pub fn snapshot_mut(&mut self) -> Option<&mut File<BYTES>> {
         self.snapshots.last_mut().and_then(Option::as_mut)
     }
 
@@ -228,7 +229,7 @@ impl Files {
     }
 }
 
-fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
+fn durable_file<const BYTES: usize>(bytes: &[u8], published_as: Option<u8>) -> File<BYTES> {
     File {
         bytes: bytes.iter().copied().collect(),
         durability: Durability::Synced,
@@ -237,7 +238,7 @@ fn durable_file(bytes: &[u8], published_as: Option<u8>) -> File {
     }
 }
 
-impl Disk {
+impl<const BYTES: usize> Disk<BYTES> {
     /// A disk where neither directory is yet.
     #[must_use]
     pub fn new(persistence: Persistence) -> Self {
@@ -264,12 +265,12 @@ impl Disk {
 
     /// The files of a database.
     #[must_use]
-    pub fn files(&self, database: u8) -> &Files {
+    pub fn files(&self, database: u8) -> &Files<BYTES> {
         &self.databases[usize::from(database)]
     }
 
     /// The same, to be changed.
-    pub fn files_mut(&mut self, database: u8) -> &mut Files {
+    pub fn files_mut(&mut self, database: u8) -> &mut Files<BYTES> {
         Arc::make_mut(&mut self.databases[usize::from(database)])
     }
 
@@ -282,13 +283,13 @@ impl Disk {
         }
     }
 
-    fn open(&mut self, handle: Handle) -> Result<&mut File, StorageError> {
+    fn open(&mut self, handle: Handle) -> Result<&mut File<BYTES>, StorageError> {
         let files = self.files_mut(handle.database);
         files.partial.as_mut().ok_or_else(|| FailureKind::Other.into())
     }
 }
 
-impl Storage<u8> for Disk {
+impl<const BYTES: usize> Storage<u8> for Disk<BYTES> {
     type Partial = Handle;
 
     fn create(&mut self, database: &DatabaseId<u8>) -> Result<Handle, StorageError> {
@@ -303,7 +304,7 @@ impl Storage<u8> for Disk {
     fn write_at(&mut self, partial: &mut Handle, offset: u64, data: &[u8]) -> Result<(), StorageError> {
         let file = self.open(*partial)?;
         let start = usize::try_from(offset).map_err(|_| FailureKind::Other)?;
-        let end = start.checked_add(data.len()).filter(|end| *end <= SNAPSHOT_BYTES_MAX);
+        let end = start.checked_add(data.len()).filter(|end| *end <= BYTES);
         let end = end.ok_or(FailureKind::Full)?;
         while file.bytes.len() < end {
             file.bytes.push(0);

@@ -174,3 +174,23 @@ pub fn follow<D: Digest>(model: &Exploration<D>, actions: &[Action]) -> Countere
 pub(crate) fn fingerprint(state: &impl Hash) -> u64 {
     RandomState::with_seeds(1, 2, 3, 4).hash_one(state)
 }
+
+/// A way of so many steps from the first state: each step is drawn from those that are possible.
+pub fn stroll<D: Digest>(
+    exploration: &Exploration<D>,
+    steps: usize,
+    mut draw: impl FnMut(usize) -> usize,
+) -> Vec<Action> {
+    let mut world = exploration.init_states().swap_remove(0);
+    let (mut actions, mut possible) = (Vec::new(), Vec::new());
+    while actions.len() < steps {
+        possible.clear();
+        exploration.actions(&world, &mut possible);
+        let chosen = possible.get(draw(possible.len())).copied();
+        let next = chosen.and_then(|chosen| Some((chosen, exploration.next_state(&world, chosen)?)));
+        let Some((chosen, next)) = next else { break };
+        actions.push(chosen);
+        world = next;
+    }
+    actions
+}

@@ -105,8 +105,9 @@ impl FileSystem {
 
     fn unlink(&self, name: &str) -> Result<(), StorageError> {
         let directory = &self.directories.receive;
-        let Err(error) = unlinkat(directory, name, AtFlags::empty()) else {
-            return Ok(());
+        let error = match unlinkat(directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Err(error) => error,
         };
         // Ask what stands there: a read-only file system refuses before it looks, and systems
         // differ in how they refuse a directory.

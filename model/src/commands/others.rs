@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::hunt::{defects, hunt, hunt_all};
+use snapshot_receiver_model::bugs::layers::LAYERS;
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::Blindness;
 use snapshot_receiver_model::exploration::Exploration;
@@ -54,6 +55,7 @@ pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
     if options.bug.is_empty() {
         layers.add_to(&mut bugs);
         bugs[own..].iter().for_each(tell);
+        tell_layers(&bugs);
         tell_defects();
     }
     let results = Results {
@@ -81,6 +83,31 @@ pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
         )?;
     }
     Ok(completed(exit_code(results.verdict), is_incomplete))
+}
+
+/// How many bugs of each layer were caught there, and which were not run at all.
+fn tell_layers(bugs: &[BugResult]) {
+    for layer in LAYERS {
+        let caught = |name: &str| {
+            let found = bugs.iter().find(|bug| bug.id == name);
+            let cells = found.into_iter().flat_map(|bug| &bug.layers);
+            cells
+                .filter(|(of, _)| of == layer.name)
+                .map(|(_, is_caught)| *is_caught)
+                .next()
+        };
+        let answers: Vec<Option<bool>> = layer.claims.iter().map(|claim| caught(claim.name)).collect();
+        let count = |wanted: Option<bool>| answers.iter().filter(|answer| **answer == wanted).count();
+        println!(
+            "{}: {} of {} bugs caught, {} survived, {} not run (`{}` runs them)",
+            layer.name,
+            count(Some(true)),
+            answers.len(),
+            count(Some(false)),
+            count(None),
+            layer.command
+        );
+    }
 }
 
 fn tell_defects() {

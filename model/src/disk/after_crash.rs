@@ -6,17 +6,17 @@
 use std::sync::Arc;
 
 use super::{Disk, Durability, File, Files, HISTORY_MAX, NAMES, Name, Persistence, durable_file};
-use crate::system::DATABASES_MAX;
+use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 
 /// Every state that a crash may leave of a disk: each combination of what it may leave of each
 /// database, told apart by a number and made only when it is asked for.
 #[derive(Clone, Debug)]
-pub struct AfterCrash {
-    killed: Disk,
-    lost: [Arc<[Arc<Files>]>; DATABASES_MAX],
+pub struct AfterCrash<const BYTES: usize = SNAPSHOT_BYTES_MAX> {
+    killed: Disk<BYTES>,
+    lost: [Arc<[Arc<Files<BYTES>>]>; DATABASES_MAX],
 }
 
-impl AfterCrash {
+impl<const BYTES: usize> AfterCrash<BYTES> {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -31,7 +31,7 @@ impl AfterCrash {
     /// The state of that number; 0 is a process that is killed: the disk is as it was, and nothing
     /// became durable.
     #[must_use]
-    pub fn get(&self, number: u64) -> Option<Disk> {
+    pub fn get(&self, number: u64) -> Option<Disk<BYTES>> {
         let Some(mut combination) = number.checked_sub(1) else {
             return Some(self.killed.clone());
         };
@@ -51,21 +51,24 @@ impl AfterCrash {
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = Disk> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Disk<BYTES>> + '_ {
         (0..self.count()).filter_map(|number| self.get(number))
     }
 }
 
-impl Disk {
+impl<const BYTES: usize> Disk<BYTES> {
     /// Every state that a killed process (the first) and a power loss may leave, always in the same
     /// order.
     #[must_use]
-    pub fn after_crash(&self) -> AfterCrash {
+    pub fn after_crash(&self) -> AfterCrash<BYTES> {
         self.after_crash_of(|files| files.after_crash(self.persistence))
     }
 
     /// The same, with what a power loss leaves of each database's files.
-    pub(crate) fn after_crash_of(&self, mut each: impl FnMut(&Files) -> Arc<[Arc<Files>]>) -> AfterCrash {
+    pub(crate) fn after_crash_of(
+        &self,
+        mut each: impl FnMut(&Files<BYTES>) -> Arc<[Arc<Files<BYTES>>]>,
+    ) -> AfterCrash<BYTES> {
         AfterCrash {
             killed: self.clone(),
             lost: self.databases.each_ref().map(|files| each(files)),
@@ -73,7 +76,7 @@ impl Disk {
     }
 }
 
-impl Files {
+impl<const BYTES: usize> Files<BYTES> {
     /// What a power loss may leave of these files, without repetition.
     pub(crate) fn after_crash(&self, persistence: Persistence) -> Arc<[Arc<Self>]> {
         let mut left = Vec::new();
@@ -102,7 +105,7 @@ impl Files {
         left.into_iter().map(Arc::new).collect()
     }
 
-    fn partial_after_crash(&self, name: Name) -> Vec<Option<File>> {
+    fn partial_after_crash(&self, name: Name) -> Vec<Option<File<BYTES>>> {
         match name {
             Name::Absent => vec![None],
             // By prefix in both models: nothing reads them, and an opening unlinks them.
@@ -112,7 +115,10 @@ impl Files {
     }
 }
 
-fn file_after_crash(file: Option<&File>, persistence: Persistence) -> Vec<Option<File>> {
+fn file_after_crash<const BYTES: usize>(
+    file: Option<&File<BYTES>>,
+    persistence: Persistence,
+) -> Vec<Option<File<BYTES>>> {
     let Some(file) = file else { return vec![None] };
     match file.durability {
         Durability::Synced => vec![Some(file.clone())],

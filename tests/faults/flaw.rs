@@ -1,0 +1,98 @@
+//! The bugs seeded against the real files: what each does is in `seam` (between the receiver and its
+//! files) and in `subject` (at the receiver's entrances).
+//!
+//! Guarantees: one variant per claim of the model's table of this layer, by the same name. Refuses to
+//! know: which clauses they break (the model's table says that), and how they are caught.
+
+/// A bug of the executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    // Order and durability.
+    SyncSkipped,
+    SyncBeforeLastWrite,
+    PublishBeforeSync,
+    DirectorySyncSkipped,
+    DirectorySyncBeforePublish,
+    OldSnapshotRemovedFirst,
+    PublishPostponed,
+    RecoverySkipsReceiveSync,
+    RecoverySkipsDataSync,
+    RecoverySkipsParentSync,
+    // Failing calls.
+    WriteFailureIgnored,
+    ShortWriteTaken,
+    SyncFailureIgnored,
+    SyncRetried,
+    DirectorySyncFailureIgnored,
+    DirectorySyncRetried,
+    RemovalSkipped,
+    RemovalFailureIgnored,
+    FullDiskNotToldApart,
+    // Names and places.
+    LinkFollowed,
+    LeftoverOpened,
+    PublishedThroughLink,
+    InodeNotCompared,
+    DirectoryNotCompared,
+    ReceiveLinkFollowed,
+    LockSkipped,
+    SweptBeforeLock,
+    IdJoinedIntoPath,
+    IdMadeValid,
+    // Recovery.
+    RecoveryKeepsOrphans,
+    RecoverySweepsForeign,
+    RecoveryDeletesSnapshot,
+    RecoveryStopsAtOrphan,
+    // Bounds.
+    DescriptorKept,
+    PayloadKept,
+    PlacesUnbounded,
+    ExpiryIgnored,
+}
+
+impl Flaw {
+    pub(crate) const ALL: [Self; 37] = [
+        Self::SyncSkipped,
+        Self::SyncBeforeLastWrite,
+        Self::PublishBeforeSync,
+        Self::DirectorySyncSkipped,
+        Self::DirectorySyncBeforePublish,
+        Self::OldSnapshotRemovedFirst,
+        Self::PublishPostponed,
+        Self::RecoverySkipsReceiveSync,
+        Self::RecoverySkipsDataSync,
+        Self::RecoverySkipsParentSync,
+        Self::WriteFailureIgnored,
+        Self::ShortWriteTaken,
+        Self::SyncFailureIgnored,
+        Self::SyncRetried,
+        Self::DirectorySyncFailureIgnored,
+        Self::DirectorySyncRetried,
+        Self::RemovalSkipped,
+        Self::RemovalFailureIgnored,
+        Self::FullDiskNotToldApart,
+        Self::LinkFollowed,
+        Self::LeftoverOpened,
+        Self::PublishedThroughLink,
+        Self::InodeNotCompared,
+        Self::DirectoryNotCompared,
+        Self::ReceiveLinkFollowed,
+        Self::LockSkipped,
+        Self::SweptBeforeLock,
+        Self::IdJoinedIntoPath,
+        Self::IdMadeValid,
+        Self::RecoveryKeepsOrphans,
+        Self::RecoverySweepsForeign,
+        Self::RecoveryDeletesSnapshot,
+        Self::RecoveryStopsAtOrphan,
+        Self::DescriptorKept,
+        Self::PayloadKept,
+        Self::PlacesUnbounded,
+        Self::ExpiryIgnored,
+    ];
+
+    pub(crate) fn name(self) -> String {
+        format!("{self:?}")
+    }
+}
