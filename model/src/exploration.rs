@@ -5,6 +5,7 @@
 //! loss fall between any two; the receiver's own recovery opens it again. Refuses to know: threads
 //! (one event of a database is finished before its next, as the executor's lock has it).
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -18,11 +19,13 @@ use stateright::{Model, Property};
 
 use crate::bugs::{Bugs, mistakes};
 use crate::check::Blindness;
-use crate::disk::{Damage, Disk, Failing, File, Handle, Then};
+use crate::disk::{Content, Damage, Disk, Failing, File, Handle, Then};
 use crate::healing::Healed;
 use crate::properties::{self, Rule};
 use crate::report::diagram::{describe, state_lines};
-use crate::system::{Beginning, Corruption, LIMITS, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System};
+use crate::system::{
+    Beginning, Corruption, DATABASES_MAX, LIMITS, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System,
+};
 use crate::trace;
 use crate::witnesses::{Witness, Witnesses};
 
@@ -135,9 +138,13 @@ impl<D: Digest> Exploration<D> {
         }
     }
 
-    /// A chunk arrives at a database at rest.
+    /// A snapshot's chunk arrives at a database at rest.
     pub fn deliver(&self, world: &mut World<D>, snapshot: u8, chunk: u8, wear: Wear) -> Option<Reply<u8>> {
-        let arrived = self.chunk(snapshot, chunk, wear);
+        self.arrive(world, self.chunk(snapshot, chunk, wear))
+    }
+
+    /// Any chunk arrives at a database at rest.
+    pub fn arrive(&self, world: &mut World<D>, arrived: Chunk<u8, Payload>) -> Option<Reply<u8>> {
         let number = arrived.identity.database.number();
         let vacancy = self.vacancy(world);
         let place_is_free = vacancy == Vacancy::Free;
@@ -495,14 +502,8 @@ impl<D: Digest> Model for Exploration<D> {
             }
         }
         let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
-        let mut files = last.disk.databases.iter().zip(&world.disk.databases);
-        if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
-            world.breaches.note(Breach::SnapshotVanished);
-        }
-        if let Some(number) = acts_on(&self.system, action)
-            && touches_another(last, &world, number)
-        {
-            world.breaches.note(Breach::OtherDatabaseTouched);
+        if !crashed {
+            Bystander::before(last, acts_on(&self.system, action)).judge(&mut world);
         }
         Some(world)
     }
@@ -569,16 +570,63 @@ fn acts_on(system: &System, action: Action) -> Option<u8> {
     }
 }
 
-/// Whether the other database's transfer, or the bytes under one of its names, changed.
-fn touches_another<D: Digest>(before: &World<D>, after: &World<D>, number: u8) -> bool {
-    let other = 1 - number;
-    let place = usize::from(other);
+/// The bytes under one database's two names.
+type Visible = (Option<Content>, Option<Content>);
+
+fn visible<D>(world: &World<D>, number: u8) -> Visible {
     let bytes = |file: Option<&File>| file.map(|file| file.bytes.clone());
-    let visible = |world: &World<D>| {
-        let files = world.disk.files(other);
-        (bytes(files.partial.as_ref()), bytes(files.snapshot()))
-    };
-    before.databases[place] != after.databases[place] || visible(before) != visible(after)
+    let files = world.disk.files(number);
+    (bytes(files.partial.as_ref()), bytes(files.snapshot()))
+}
+
+/// What a step that is no crash may not change: snapshots must not vanish, and a call for one database
+/// leaves the other's transfer, and the bytes under its names, as they are.
+pub(crate) struct Bystander<'a, D: Clone> {
+    had_snapshot: [bool; DATABASES_MAX],
+    other: Option<(u8, Cow<'a, Database<D>>, Visible)>,
+}
+
+impl<'a, D: Digest> Bystander<'a, D> {
+    /// Before a step, which is a call for that database, if for one.
+    pub(crate) fn before(world: &'a World<D>, acted_on: Option<u8>) -> Self {
+        let other = acted_on.map(|number| 1 - number);
+        Self {
+            had_snapshot: world.disk.databases.each_ref().map(|files| files.snapshot().is_some()),
+            other: other.map(|other| {
+                let database = &world.databases[usize::from(other)];
+                (other, Cow::Borrowed(database), visible(world, other))
+            }),
+        }
+    }
+
+    /// The same, for who changes the world in place.
+    pub(crate) fn into_owned(self) -> Bystander<'static, D> {
+        let own = |(number, database, visible): (u8, Cow<'a, Database<D>>, Visible)| {
+            (number, Cow::Owned(database.into_owned()), visible)
+        };
+        Bystander {
+            had_snapshot: self.had_snapshot,
+            other: self.other.map(own),
+        }
+    }
+
+    /// Notes what the step broke.
+    pub(crate) fn judge(&self, after: &mut World<D>) {
+        let has_snapshot = after.disk.databases.each_ref().map(|files| files.snapshot().is_some());
+        if self
+            .had_snapshot
+            .iter()
+            .zip(has_snapshot)
+            .any(|(had, has)| *had && !has)
+        {
+            after.breaches.note(Breach::SnapshotVanished);
+        }
+        if let Some((other, database, stood)) = &self.other
+            && (**database != after.databases[usize::from(*other)] || *stood != visible(after, *other))
+        {
+            after.breaches.note(Breach::OtherDatabaseTouched);
+        }
+    }
 }
 
 impl<D: Digest> Exploration<D> {

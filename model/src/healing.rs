@@ -83,6 +83,11 @@ fn database_heals<D: Digest>(exploration: &Exploration<D>, world: &World<D>, num
 pub struct Healed(Mutex<HashMap<u64, bool>>);
 
 impl Healed {
+    /// Forgets it all: for who asks of single states of ever other worlds.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Heals, or says what came of it the last time. By fingerprint, as the checker tells states
     /// apart.
     fn remember<D: Digest>(&self, world: &World<D>, heal: impl FnOnce(&World<D>) -> bool) -> bool {

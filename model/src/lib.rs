@@ -22,12 +22,14 @@
 //! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
 //! | `report` | results for people and for programs |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
+//! | `fuzzing` | the fuzz targets' bodies, and the bugs that they must find |
 
 pub mod bugs;
 pub mod check;
 pub mod clauses;
 pub mod disk;
 pub mod exploration;
+pub mod fuzzing;
 pub mod harness;
 pub mod healing;
 pub mod judgement;

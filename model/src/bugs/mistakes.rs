@@ -8,7 +8,7 @@ use snapshot_receiver::executor::{
 };
 use snapshot_receiver::protocol::{
     AwaitingStart, Chunk, DatabaseId, Digest, Effect, Effects, Ending, Event, Failure, FailureKind, Limits, Memory,
-    OlderStart, Operation, Progress, Rejection, Reply, State, Step, Vacancy, Verified, step as shipped_step,
+    OlderStart, Operation, Progress, Rejection, Reply, State, Step, Symbol, Vacancy, Verified, step as shipped_step,
 };
 
 use super::{Bug, Bugs};
@@ -18,16 +18,16 @@ use crate::system::Payload;
 type Performed = Result<(), (Operation, StorageError)>;
 
 /// What the bugs have to know of an event after it was taken.
-enum Told {
-    Chunk(Chunk<u8, Payload>),
+enum Told<T, B> {
+    Chunk(Chunk<T, B>),
     Abort,
     Expiry,
     Performed,
     Failed(Failure),
 }
 
-impl From<&Event<u8, Payload>> for Told {
-    fn from(event: &Event<u8, Payload>) -> Self {
+impl<T: Symbol, B: Clone> From<&Event<T, B>> for Told<T, B> {
+    fn from(event: &Event<T, B>) -> Self {
         match event {
             Event::ChunkArrived { chunk, .. } => Self::Chunk(chunk.clone()),
             Event::AbortRequested => Self::Abort,
@@ -39,12 +39,12 @@ impl From<&Event<u8, Payload>> for Told {
 }
 
 /// The shipped `step`, with the bugs around it.
-pub fn step<D: Digest>(
+pub fn step<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
     bugs: Bugs,
     limits: &Limits,
-    state: State<u8, D>,
-    event: Event<u8, Payload>,
-) -> Step<u8, Payload, D> {
+    state: State<T, D>,
+    event: Event<T, B>,
+) -> Step<T, B, D> {
     if bugs.is_none() {
         return shipped_step(limits, state, event);
     }
@@ -63,7 +63,11 @@ pub fn step<D: Digest>(
 }
 
 /// What the bugs have forgotten or mixed up before the event.
-fn mistaken_state<D: Digest>(bugs: Bugs, mut state: State<u8, D>, told: &Told) -> State<u8, D> {
+fn mistaken_state<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+    bugs: Bugs,
+    mut state: State<T, D>,
+    told: &Told<T, B>,
+) -> State<T, D> {
     let (State::AwaitingChunk(phase), Told::Chunk(chunk)) = (&mut state, told) else {
         return state;
     };
@@ -75,20 +79,20 @@ fn mistaken_state<D: Digest>(bugs: Bugs, mut state: State<u8, D>, told: &Told) -
     if bugs.has(Bug::LaterHeaderOverrides) && is_continuation {
         phase.identity = chunk.identity.clone();
     }
-    let end = chunk.offset.saturating_add(chunk.data().len() as u64);
+    let end = chunk.offset.saturating_add(chunk.data().as_ref().len() as u64);
     let is_next = is_continuation && chunk.offset == phase.received_bytes && chunk.identity == phase.identity;
     if bugs.has(Bug::OverrunAccepted) && is_next && end > phase.identity.total_bytes {
         phase.identity.total_bytes = end;
     }
     if bugs.has(Bug::DoneAcceptedEarly) && is_next && chunk.done && end < phase.identity.total_bytes {
         phase.identity.total_bytes = end;
-        phase.identity.total_crc32c = phase.digest.clone().append(chunk.data()).value();
+        phase.identity.total_crc32c = phase.digest.clone().append(chunk.data().as_ref()).value();
     }
     state
 }
 
 /// What the bugs tell `step` instead of what happened.
-fn mistaken_event<D: Digest>(bugs: Bugs, state: &State<u8, D>, event: Event<u8, Payload>) -> Event<u8, Payload> {
+fn mistaken_event<T: Symbol, B, D: Digest>(bugs: Bugs, state: &State<T, D>, event: Event<T, B>) -> Event<T, B> {
     let Event::ChunkArrived {
         mut chunk,
         mut vacancy,
@@ -151,12 +155,12 @@ fn mistaken_event<D: Digest>(bugs: Bugs, state: &State<u8, D>, event: Event<u8, 
 }
 
 /// Attempts that the bugs end wrongly, or do not end.
-fn mistaken_end<D: Digest>(
+fn mistaken_end<T: Symbol, B, D: Digest>(
     bugs: Bugs,
-    before: &State<u8, D>,
-    told: &Told,
-    mut step: Step<u8, Payload, D>,
-) -> Step<u8, Payload, D> {
+    before: &State<T, D>,
+    told: &Told<T, B>,
+    mut step: Step<T, B, D>,
+) -> Step<T, B, D> {
     let answer = |reply| Effects::from_iter([Effect::Reply(reply)]);
     let stays = |reply| Step {
         state: before.clone(),
@@ -218,7 +222,7 @@ fn mistaken_end<D: Digest>(
 }
 
 /// Effects that the bugs leave out, add or put in a wrong order.
-fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step<u8, Payload, D> {
+fn mistaken_order<T: Symbol, B, D: Digest>(bugs: Bugs, mut step: Step<T, B, D>) -> Step<T, B, D> {
     let effects = &mut step.effects;
     if bugs.has(Bug::SyncSkipped) {
         effects.retain(|effect| !matches!(effect, Effect::Sync));
@@ -226,8 +230,7 @@ fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step
     if bugs.has(Bug::DirectorySyncSkipped) {
         effects.retain(|effect| !matches!(effect, Effect::SyncDirectory));
     }
-    let position =
-        |effects: &Effects<u8, Payload>, wanted: fn(&Effect<u8, Payload>) -> bool| effects.iter().position(wanted);
+    let position = |effects: &Effects<T, B>, wanted: fn(&Effect<T, B>) -> bool| effects.iter().position(wanted);
     let sync = position(effects, |effect| matches!(effect, Effect::Sync));
     if bugs.has(Bug::PublishBeforeSync)
         && let Some(sync) = sync
@@ -250,7 +253,7 @@ fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step
     }
     if bugs.has(Bug::CommittedBeforeDirectorySync) {
         effects.retain(|effect| !matches!(effect, Effect::SyncDirectory));
-        let follows = |effect: &Effect<u8, Payload>| matches!(effect, Effect::Report(Progress::Following));
+        let follows = |effect: &Effect<T, B>| matches!(effect, Effect::Report(Progress::Following));
         if effects.iter().any(follows) {
             effects.push(Effect::SyncDirectory);
         }
@@ -283,12 +286,12 @@ fn mistaken_order<D: Digest>(bugs: Bugs, mut step: Step<u8, Payload, D>) -> Step
 }
 
 /// What the bugs remember wrongly of what happened.
-fn mistaken_state_after<D: Digest>(
+fn mistaken_state_after<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     bugs: Bugs,
-    before: &State<u8, D>,
-    told: &Told,
-    mut step: Step<u8, Payload, D>,
-) -> Step<u8, Payload, D> {
+    before: &State<T, D>,
+    told: &Told<T, B>,
+    mut step: Step<T, B, D>,
+) -> Step<T, B, D> {
     let refused = match step.effects.first() {
         Some(Effect::Reply(Reply::Rejected { rejection, .. })) => Some(rejection.clone()),
         Some(_) | None => None,
@@ -308,14 +311,14 @@ fn mistaken_state_after<D: Digest>(
                     new.reported_bytes = old.reported_bytes;
                 }
                 if bugs.has(Bug::DigestLeaks) {
-                    new.digest = old.digest.clone().append(chunk.data());
+                    new.digest = old.digest.clone().append(chunk.data().as_ref());
                 }
             } else if refused.is_none() && bugs.has(Bug::CrcRestartedPerChunk) {
-                new.digest = D::default().append(chunk.data());
+                new.digest = D::default().append(chunk.data().as_ref());
             }
             let repeated = refused.is_some() && chunk.offset > 0 && chunk.offset < old.received_bytes;
             if repeated && chunk.identity == old.identity && bugs.has(Bug::DuplicateFedTwice) {
-                new.digest = new.digest.clone().append(chunk.data());
+                new.digest = new.digest.clone().append(chunk.data().as_ref());
             }
             if refused.is_some() && bugs.has(Bug::RefusalEndsTransfer) {
                 let (latest, memory) = (old.latest.clone(), Memory::Nothing);

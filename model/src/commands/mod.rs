@@ -4,6 +4,7 @@
 //! know: how anything is checked.
 
 mod checking;
+mod fuzz;
 mod others;
 
 use std::io;
@@ -73,6 +74,11 @@ enum Command {
         /// The port on loopback; 0 takes a free one.
         #[arg(long, value_name = "PORT", default_value_t = 3000)]
         port: u16,
+    },
+    /// Fuzz targets: planted bugs, seeds, and from a crash to a regression.
+    Fuzz {
+        #[command(subcommand)]
+        command: fuzz::FuzzCommand,
     },
     /// List the systems, the rules, the witnesses and the seeded bugs.
     List,
@@ -195,6 +201,7 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
         Some(Command::Lies) => others::lies(),
         Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
         Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
+        Some(Command::Fuzz { command }) => fuzz::run(&command),
         Some(Command::List) => others::list(),
     }
 }
