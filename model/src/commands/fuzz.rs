@@ -263,7 +263,7 @@ fn planted(targets: &[&Target], seconds: u64, binaries: Option<&Path>, layers: &
     }
 }
 
-fn by_small_engine(target: &Target, planted: &Planted, time: Duration) -> io::Result<Option<String>> {
+fn by_small_engine(target: &Target, planted: &'static Planted, time: Duration) -> io::Result<Option<String>> {
     let corpus = corpus(target)?;
     let (rig, mut random) = (Rig::with(planted), Random::of(1));
     let (started, mut executions) = (Instant::now(), 0);

@@ -325,7 +325,7 @@ impl Site {
     fn plant_mistakes(&self, id: &str, is_start: bool) {
         let path = self.receive().join(format!("{id}.partial"));
         let mistaken = match self.own {
-            Some(Own::IdJoinedIntoPath) => true,
+            Some(Own::IdJoinedIntoPath) => DatabaseId::new(id).is_err(),
             Some(Own::LinkFollowed) => is_start && path.is_symlink(),
             Some(_) | None => false,
         };

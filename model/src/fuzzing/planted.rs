@@ -113,6 +113,14 @@ impl Planted {
         }
     }
 
+    /// Whether a finding is of this bug: where rules are named, one of a clause that it breaks is
+    /// among them. An oracle names no rules: what differs from it is a finding.
+    #[must_use]
+    pub fn explains(&self, what: &str) -> bool {
+        let clauses = self.claim().clauses;
+        !what.starts_with("broken: ") || clauses.iter().any(|clause| what.contains(clause))
+    }
+
     /// As a set of the model's bugs.
     #[must_use]
     pub fn bugs(&self) -> Bugs {
