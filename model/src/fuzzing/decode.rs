@@ -140,7 +140,9 @@ fn combines(input: &[u8]) -> Result<(), String> {
         return Ok(());
     };
     let length = COMBINED_BYTES_MIN + usize::from(*first);
-    let bytes: Vec<u8> = rest.iter().copied().chain([*first]).cycle().take(length).collect();
+    // Copied whole: byte by byte it would be all that the target does.
+    let mut bytes = vec![*first; length];
+    bytes[..rest.len()].copy_from_slice(rest);
     let begun = Crc32c::default().append(rest);
     let combined = begun.append_hashed(&bytes, crc32c::crc32c(&bytes));
     if combined == begun.append(&bytes) {

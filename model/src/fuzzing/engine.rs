@@ -31,12 +31,13 @@ impl Random {
     }
 
     /// A number below `end`; 0 where that is 0.
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         // The modulus fits: `end` is a `usize`, which 64 bits hold.
         usize::try_from(self.next() >> 16).unwrap_or_default() % end.max(1)
     }
 
-    fn byte(&mut self) -> u8 {
+    /// A byte.
+    pub fn byte(&mut self) -> u8 {
         self.next().to_be_bytes()[0]
     }
 }

@@ -84,6 +84,15 @@ impl Rig {
         self
     }
 
+    /// A rig with any bugs of the model's table.
+    #[must_use]
+    pub fn with_bugs(bugs: Bugs) -> Self {
+        Self {
+            bugs,
+            ..Self::default()
+        }
+    }
+
     /// A rig with one planted bug.
     #[must_use]
     pub fn with(bug: &'static Planted) -> Self {

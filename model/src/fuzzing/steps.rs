@@ -9,7 +9,8 @@
 //! the end every call has come to rest. Refuses to know: how a step is taken, and what the rules say.
 
 use snapshot_receiver::protocol::{
-    Chunk, Crc32c, Effect, Event, FailureKind, Limits, Memory, OlderStart, Reply, State, Vacancy,
+    Chunk, Crc32c, Effect, Event, Failure, FailureKind, IdentityMismatch, Memory, OlderStart, Operation, Rejection,
+    Reply, State, Vacancy,
 };
 use stateright::Model;
 
@@ -61,6 +62,20 @@ pub(super) const TARGET: Target = Target {
         "stale_snapshot",
         "too_many_transfers",
         "older start allowed",
+        "abort out of turn",
+        "expiry out of turn",
+        "start out of turn",
+        "continuation out of turn",
+        "performed out of turn",
+        "failure out of turn",
+        "misrouted",
+        "another cluster",
+        "another LSN",
+        "another total",
+        "another checksum",
+        "offset_mismatch in a transfer",
+        "owed removal tried again",
+        "hashed ahead",
     ],
     run,
 };
@@ -287,6 +302,15 @@ impl Sequence<'_> {
     fn call(&mut self, database: u8, which: u8, event: Event<u8, Payload>) -> Result<(), String> {
         self.finish(database)?;
         self.watch.tell(|| format!("database {database}: {event:?}"));
+        if let (Event::AbortRequested, State::AwaitingStart(phase)) =
+            (&event, &self.world.databases[usize::from(database)].state)
+            && phase.memory == Memory::RemovalOwed
+        {
+            self.watch.see("owed removal tried again");
+        }
+        if matches!(&event, Event::ChunkArrived { chunk, .. } if chunk.payload_crc32c().is_some()) {
+            self.watch.see("hashed ahead");
+        }
         let bystander = Bystander::before(&self.world, Some(database)).into_owned();
         let told = match event {
             Event::ChunkArrived { chunk, .. } => self.exploration.arrive(&mut self.world, chunk),
@@ -385,6 +409,9 @@ impl Sequence<'_> {
         let Some(told) = told else { return };
         self.watch.see("effect Reply");
         self.watch.tell(|| format!("  answered: {told:?}"));
+        if let Reply::Rejected { rejection, .. } = &told {
+            self.note_rejection(rejection);
+        }
         self.watch.see(match &told {
             Reply::Pending { .. } => "reply Pending",
             Reply::Committed { .. } => "reply Committed",
@@ -396,43 +423,90 @@ impl Sequence<'_> {
         });
     }
 
-    /// What nobody brings now: the state stays as it is, and that is said. Or a start that may be
-    /// older, which the world's sources never send: it is not refused as stale.
+    fn note_rejection(&mut self, rejection: &Rejection<u8>) {
+        match rejection {
+            Rejection::IdentityMismatch(IdentityMismatch::Cluster { .. }) => self.watch.see("another cluster"),
+            Rejection::IdentityMismatch(IdentityMismatch::SnapshotLsn { .. }) => self.watch.see("another LSN"),
+            Rejection::IdentityMismatch(IdentityMismatch::TotalBytes { .. }) => self.watch.see("another total"),
+            Rejection::IdentityMismatch(IdentityMismatch::TotalCrc32c { .. }) => self.watch.see("another checksum"),
+            Rejection::OffsetMismatch { expected, .. } if *expected > 0 => {
+                self.watch.see("offset_mismatch in a transfer");
+            }
+            // Each is named by its reason.
+            Rejection::IdentityMismatch(IdentityMismatch::Database { .. })
+            | Rejection::OffsetMismatch { .. }
+            | Rejection::InvalidDatabaseId(_)
+            | Rejection::InvalidClusterId(_)
+            | Rejection::ChunkTooLarge { .. }
+            | Rejection::SnapshotTooLarge { .. }
+            | Rejection::LengthOverrun { .. }
+            | Rejection::StaleSnapshot { .. }
+            | Rejection::TooManyTransfers { .. }
+            | Rejection::LengthMismatch { .. }
+            | Rejection::CrcMismatch { .. } => {}
+        }
+    }
+
+    /// What nobody brings now, or here: the state stays as it is, and that is said. Or a start that may
+    /// be older, which the world's sources never send: it is not refused as stale.
     fn out_of_turn(&mut self, database: u8, which: u8) -> Result<(), String> {
-        let known = &self.world.databases[usize::from(database)];
-        let state = known.state.clone();
-        let older = &self.exploration.system.snapshots[if database == 0 { 3 } else { 6 }];
-        let chunk = older.chunks[0].clone();
+        let state = self.world.databases[usize::from(database)].state.clone();
+        let snapshots = &self.exploration.system.snapshots;
+        let (own, others) = if database == 0 { (3, 5) } else { (6, 0) };
         let is_outstanding = matches!(state, State::AwaitingPublication(_) | State::AwaitingRemoval(_));
-        let event = match which % 4 {
-            0 if is_outstanding => Event::AbortRequested,
-            1 if is_outstanding => Event::IdleExpired,
-            2 if !is_outstanding => Event::EffectsPerformed,
-            _ => Event::ChunkArrived {
+        let arrived = |snapshot: usize, offset: u64| {
+            let mut chunk = snapshots[snapshot].chunks[0].clone();
+            chunk.offset = offset;
+            Event::ChunkArrived {
                 chunk,
                 vacancy: Vacancy::Free,
                 older_start: OlderStart::Allowed,
-            },
+            }
         };
-        let allows_older = matches!(event, Event::ChunkArrived { .. }) && !is_outstanding;
-        let limits: &Limits = &LIMITS;
-        let step = mistakes::step(self.exploration.bugs, limits, state.clone(), event);
-        let reply = step.effects.last().cloned();
-        if allows_older {
-            self.watch.see("older start allowed");
-            let refused =
-                matches!(&reply, Some(Effect::Reply(Reply::Rejected { rejection, .. })) if !rejection.is_verdict());
-            return if refused {
-                Err(format!("an older start was allowed, and told {reply:?}"))
-            } else {
+        let failure = Failure {
+            operation: Operation::Panic,
+            kind: FailureKind::Other,
+        };
+        let (name, event) = match (which % 7, &state) {
+            (0, _) if is_outstanding => ("abort out of turn", Event::AbortRequested),
+            (1, _) if is_outstanding => ("expiry out of turn", Event::IdleExpired),
+            (2, _) if is_outstanding => ("start out of turn", arrived(own, 0)),
+            (3, _) if is_outstanding => ("continuation out of turn", arrived(own, 1)),
+            (4, _) if !is_outstanding => ("performed out of turn", Event::EffectsPerformed),
+            (5, State::AwaitingStart(_)) => ("failure out of turn", Event::EffectFailed(failure)),
+            (6, State::AwaitingChunk(phase)) if phase.received_bytes > 0 => {
+                ("misrouted", arrived(others, phase.received_bytes))
+            }
+            _ if is_outstanding => return Ok(()),
+            _ => ("older start allowed", arrived(own, 0)),
+        };
+        self.watch.see(name);
+        self.watch.tell(|| format!("database {database}: {name}: {event:?}"));
+        let step = mistakes::step(self.exploration.bugs, &LIMITS, state.clone(), event);
+        let Some(Effect::Reply(reply)) = step.effects.last() else {
+            // Only what may run asks for operations.
+            return if name == "older start allowed" {
                 Ok(())
+            } else {
+                Err(format!("{name}: {:?}", step.effects))
             };
+        };
+        self.watch.tell(|| format!("  answered: {reply:?}"));
+        let is_right = match (name, reply) {
+            ("older start allowed", Reply::Rejected { rejection, .. }) => rejection.is_verdict(),
+            ("older start allowed", _) => return Ok(()),
+            ("failure out of turn", reply) => matches!(reply, Reply::Failed { .. }),
+            ("misrouted", reply) => matches!(reply, Reply::Rejected { rejection, .. } if !rejection.is_verdict()),
+            (_, reply) => {
+                self.watch.see("reply OutOfTurn");
+                *reply == Reply::OutOfTurn
+            }
+        };
+        if is_right && step.state == state && step.effects.len() == 1 {
+            Ok(())
+        } else {
+            Err(format!("{name}: told {reply:?}, and the state is {:?}", step.state))
         }
-        self.watch.see("reply OutOfTurn");
-        if step.state != state || step.effects.len() != 1 || reply != Some(Effect::Reply(Reply::OutOfTurn)) {
-            return Err(format!("out of turn, and told {reply:?}"));
-        }
-        Ok(())
     }
 
     fn end(mut self) -> Result<(), String> {
