@@ -122,9 +122,13 @@ impl<D: Digest> Exploration<D> {
         chunk
     }
 
-    /// A chunk arrives at a database at rest.
+    /// A snapshot's chunk arrives at a database at rest.
     pub fn deliver(&self, world: &mut World<D>, snapshot: u8, chunk: u8, wear: Wear) -> Option<Reply<u8>> {
-        let arrived = self.chunk(snapshot, chunk, wear);
+        self.arrive(world, self.chunk(snapshot, chunk, wear))
+    }
+
+    /// Any chunk arrives at a database at rest.
+    pub fn arrive(&self, world: &mut World<D>, arrived: Chunk<u8, Payload>) -> Option<Reply<u8>> {
         let number = arrived.identity.database.number();
         let running = world.databases.iter().filter(|database| database.state.is_running());
         let vacancy = vacancy(running.count(), self.system.transfers_max);

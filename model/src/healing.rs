@@ -150,6 +150,11 @@ fn database_heals<D: Digest>(exploration: &Exploration<D>, mut calm: World<D>, n
 pub struct Healed(Mutex<HashMap<u64, bool>>);
 
 impl Healed {
+    /// Forgets it all: for who asks of single states of ever other worlds.
+    pub fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Heals, or says what came of it the last time. By fingerprint, as the checker tells states
     /// apart.
     fn remember<D: Digest>(&self, alone: &Alone<'_, D>, heal: impl FnOnce(&Alone<'_, D>) -> bool) -> bool {

@@ -25,6 +25,7 @@
 //! | `report` | results for people and for programs |
 //! | `conform` | the conformance kit: receivers in any language, held against this one |
 //! | `harness` | random actions against the shipped receiver, with an oracle |
+//! | `fuzzing` | the fuzz targets' bodies, and the bugs that they must find |
 
 pub mod bugs;
 pub mod check;
@@ -32,6 +33,7 @@ pub mod clauses;
 pub mod conform;
 pub mod disk;
 pub mod exploration;
+pub mod fuzzing;
 pub mod harness;
 pub mod healing;
 pub mod judgement;

@@ -12,10 +12,10 @@ use crate::disk::{Damage, Disk, File, Files};
 use crate::exploration::Exploration;
 use crate::properties;
 use crate::report::diagram::{describe, state_lines};
-use crate::system::{Beginning, Corruption, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System};
+use crate::system::{Beginning, Corruption, DATABASES_MAX, OLD_SNAPSHOT, Payload, SNAPSHOTS_MAX, Snapshot, System};
 use crate::trace;
 use crate::witnesses::Witness;
-use crate::world::{Action, Breach, Breaches, Wear, World};
+use crate::world::{Action, Breach, Breaches, Database, Wear, World};
 
 impl<D: Digest> Exploration<D> {
     fn arrivals(&self, world: &World<D>, number: u8, snapshot: &Snapshot, actions: &mut Vec<Action>) {
@@ -141,14 +141,13 @@ impl<D: Digest> Model for Exploration<D> {
             }
         }
         let crashed = matches!(action, Action::Crash { .. } | Action::CrashOpening { .. });
-        let mut files = last.disk.databases.iter().zip(&world.disk.databases);
-        if !crashed && files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
-            world.breaches.note(Breach::SnapshotVanished);
-        }
-        if let Some(number) = acts_on(&self.system, action)
-            && touches_another(last, &world, number)
-        {
-            world.breaches.note(Breach::OtherDatabaseTouched);
+        if !crashed {
+            judge_bystanders(
+                &last.databases,
+                &last.disk.databases,
+                acts_on(&self.system, action),
+                &mut world,
+            );
         }
         Some(world)
     }
@@ -215,15 +214,55 @@ fn acts_on(system: &System, action: Action) -> Option<u8> {
     }
 }
 
-/// Whether another database's transfer, or the bytes under one of its names, changed.
-fn touches_another<D: Digest>(before: &World<D>, after: &World<D>, number: u8) -> bool {
-    let mut others = (0..before.databases.len()).filter(|place| *place != usize::from(number));
-    others.any(|place| {
+type Databases<D> = [Arc<Database<D>>; DATABASES_MAX];
+type Directory = [Arc<Files>; DATABASES_MAX];
+
+/// What a step that is no crash may not change, kept for who changes the world in place.
+pub(crate) struct Bystanders<D> {
+    databases: Databases<D>,
+    directory: Directory,
+    acted_on: Option<u8>,
+}
+
+impl<D: Digest> Bystanders<D> {
+    /// Before a step, which is a call for that database, if for one.
+    pub(crate) fn before(world: &World<D>, acted_on: Option<u8>) -> Self {
+        Self {
+            databases: world.databases.clone(),
+            directory: world.disk.databases.clone(),
+            acted_on,
+        }
+    }
+
+    /// Notes what the step broke.
+    pub(crate) fn judge(&self, after: &mut World<D>) {
+        judge_bystanders(&self.databases, &self.directory, self.acted_on, after);
+    }
+}
+
+/// Snapshots must not vanish, and a call for one database leaves the others' transfers, and the bytes
+/// under their names, as they are.
+fn judge_bystanders<D: Digest>(
+    databases: &Databases<D>,
+    directory: &Directory,
+    acted_on: Option<u8>,
+    after: &mut World<D>,
+) {
+    let mut files = directory.iter().zip(&after.disk.databases);
+    if files.any(|(before, after)| before.snapshot().is_some() && after.snapshot().is_none()) {
+        after.breaches.note(Breach::SnapshotVanished);
+    }
+    let Some(number) = acted_on else { return };
+    let mut others = (0..databases.len()).filter(|place| *place != usize::from(number));
+    let is_touched = others.any(|place| {
         // What a step leaves alone is shared by both states: compared without being read.
-        let (files, files_after) = (&before.disk.databases[place], &after.disk.databases[place]);
-        before.databases[place] != after.databases[place]
+        let (files, files_after) = (&directory[place], &after.disk.databases[place]);
+        databases[place] != after.databases[place]
             || !(Arc::ptr_eq(files, files_after) || shows_the_same(files, files_after))
-    })
+    });
+    if is_touched {
+        after.breaches.note(Breach::OtherDatabaseTouched);
+    }
 }
 
 fn shows_the_same(files: &Files, others: &Files) -> bool {

@@ -50,6 +50,9 @@ pub fn states(rule: &str, clause: &str) -> bool {
     clauses.any(|stated| stated == clause)
 }
 
+/// The rule of liveness: the one that runs the receiver on from a state, and costs accordingly.
+pub const LIVENESS: &str = "SR-LIV-001 a well-behaved source commits";
+
 /// Every rule, in the order of SPEC.md.
 #[must_use]
 pub fn rules<D: Digest>() -> Vec<Rule<D>> {
@@ -280,11 +283,7 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
         rule("SR-SEC-002 a partial is a new file", Witness::Restarted, |_, world| {
             !world.breaches.contains(Breach::OldFileOpened)
         }),
-        rule(
-            "SR-LIV-001 a well-behaved source commits",
-            Witness::FailureAnswered,
-            heals,
-        ),
+        rule(LIVENESS, Witness::FailureAnswered, heals),
     ]
 }
 

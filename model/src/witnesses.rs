@@ -185,6 +185,11 @@ impl Witnesses {
         }
     }
 
+    /// Forgets what was reached: for who asks of single runs.
+    pub fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
     /// Whether it was reached.
     pub fn reached(&self, witness: Witness) -> bool {
         self.0.load(Ordering::Relaxed) & (1 << witness as u32) != 0

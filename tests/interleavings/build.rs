@@ -38,10 +38,12 @@ fn main() -> Outcome<()> {
     };
     let mut modules = String::new();
     let mut table = String::new();
+    let mut choosers = String::new();
     for engine in ENGINES {
-        // A mistake is found by loom, in the scenario that it names: only that one is compiled.
-        let bugs = if engine == "loom" { BUGS } else { &[] };
-        for bug in std::iter::once(&shipped).chain(bugs) {
+        // A mistake is found by loom, in the scenario that it names: only that one is compiled. Those
+        // that retell an incident are found by a fuzzer's bytes too (`choose`).
+        let is_wanted = |bug: &&Bug| engine == "loom" || bug.incident.is_some();
+        for bug in std::iter::once(&shipped).chain(BUGS.iter().filter(is_wanted)) {
             let name = format!("{engine}_{}", bug.id);
             writeln!(
                 modules,
@@ -49,10 +51,15 @@ fn main() -> Outcome<()> {
                 variant(&here, &source, engine, bug, &name)?
             )?;
             writeln!(table, "    (\"{name}\", {name}::run),")?;
+            if engine == "shuttle" {
+                writeln!(choosers, "    (\"{}\", {name}::choose),", bug.id)?;
+            }
         }
     }
     let kind = "&[(&str, fn(&str) -> Option<crate::Explored>)]";
     writeln!(modules, "pub const VARIANTS: {kind} = &[\n{table}];")?;
+    let kind = "&[(&str, fn(usize, &[u8]) -> &'static str)]";
+    writeln!(modules, "pub const CHOOSERS: {kind} = &[\n{choosers}];")?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("variants.rs"), modules)?;
     Ok(())
 }
@@ -95,6 +102,23 @@ fn variant(here: &Path, source: &Path, engine: &str, bug: &Bug, name: &str) -> O
         text,
         "pub fn run(scenario: &str) -> Option<crate::Explored> {{ {run} }}"
     )?;
+    if engine == "shuttle" {
+        let all = if is_shipped {
+            "scenarios::SCENARIOS.iter().chain(tasks::SCENARIOS).collect()".to_owned()
+        } else {
+            let (room, scenario) = (if needs_tasks { "tasks" } else { "scenarios" }, bug.scenario);
+            format!("vec![&({scenario:?}, {room}::{scenario} as fn())]")
+        };
+        writeln!(
+            text,
+            "pub fn choose(scenario: usize, turns: &[u8]) -> &'static str {{
+                let all: Vec<&(&'static str, fn())> = {all};
+                let (name, body) = all[scenario % all.len()];
+                engine::choose(turns, *body);
+                name
+            }}"
+        )?;
+    }
     let mut own = vec![
         ("engine", format!("{engine}_engine.rs")),
         ("scenarios", "scenarios.rs".to_owned()),

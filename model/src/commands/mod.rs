@@ -5,6 +5,7 @@
 
 mod checking;
 mod conform;
+mod fuzz;
 mod others;
 
 use std::io;
@@ -84,6 +85,11 @@ enum Command {
     },
     /// Hold any receiver, in any language, against this one.
     Conform(Box<conform::ConformOptions>),
+    /// Fuzz targets: planted bugs, seeds, and from a crash to a regression.
+    Fuzz {
+        #[command(subcommand)]
+        command: fuzz::FuzzCommand,
+    },
     /// List the systems, the rules, the witnesses and the seeded bugs.
     List,
 }
@@ -251,6 +257,7 @@ pub(crate) fn run(arguments: Arguments) -> io::Result<u8> {
         Some(Command::Replay { file, mermaid }) => others::replay(&file, mermaid),
         Some(Command::Explore { system, bug, port }) => others::explore(&system, bug.as_deref(), port),
         Some(Command::Conform(options)) => conform::conform(&options),
+        Some(Command::Fuzz { command }) => fuzz::run(&command),
         Some(Command::List) => others::list(),
     }
 }

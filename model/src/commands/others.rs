@@ -13,6 +13,7 @@ use snapshot_receiver_model::bugs::layers::LAYERS;
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::Blindness;
 use snapshot_receiver_model::exploration::Exploration;
+use snapshot_receiver_model::fuzzing::record::{InputTrace, Recorded};
 use snapshot_receiver_model::lies;
 use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::replay::{ReplayError, replay as take_again};
@@ -21,7 +22,7 @@ use snapshot_receiver_model::report::results::{BugResult, Results};
 use snapshot_receiver_model::report::{collect, mermaid, terminal};
 use snapshot_receiver_model::search::follow;
 use snapshot_receiver_model::system::{Profile, systems};
-use snapshot_receiver_model::trace::{Trace, TraceError};
+use snapshot_receiver_model::trace::TraceError;
 use snapshot_receiver_model::traceability::{self, Standing};
 use snapshot_receiver_model::witnesses::Witness;
 use stateright::{Checker, Model};
@@ -179,8 +180,10 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
         Ok(text) => text,
         Err(error) => return usage(&format!("{}: {error}", file.display())),
     };
-    let trace = match Trace::parse(&text) {
-        Ok(trace) => trace,
+    let trace = match Recorded::parse(&text) {
+        Ok(Recorded::World(trace)) => trace,
+        Ok(Recorded::Input(_)) if as_mermaid => return usage("a fuzz target's input has no diagram"),
+        Ok(Recorded::Input(trace)) => return replay_input(&trace),
         Err(error @ TraceError::Empty) => {
             eprintln!("gate: {}: {error}", file.display());
             return Ok(NOTHING_RAN);
@@ -234,6 +237,28 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
         Err(error @ (ReplayError::NotPossible { .. } | ReplayError::Files(_) | ReplayError::Id(_))) => {
             eprintln!("gate: {error}");
             Ok(COULD_NOT_CHECK)
+        }
+    }
+}
+
+fn replay_input(trace: &InputTrace) -> io::Result<u8> {
+    // A panic is a finding, and is told as one.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (lines, broken) = match trace.replay() {
+        Ok(replayed) => replayed,
+        Err(error) => return usage(&error.to_string()),
+    };
+    for line in lines {
+        println!("    {line}");
+    }
+    match broken {
+        None => {
+            println!("\nthe input breaks nothing");
+            Ok(PASS)
+        }
+        Some(what) => {
+            println!("\n{}: {what}", trace.target);
+            Ok(FAILED)
         }
     }
 }

@@ -4,6 +4,8 @@
 //! the checksum is no wall; smaller bytes are simpler actions, so that shrinking helps. Refuses
 //! to know: who draws the bytes (proptest, a fuzzer, a file).
 
+use std::fmt;
+
 use snapshot_receiver::protocol::{FailureKind, ID_BYTES_MAX};
 
 use super::memory::Fault;
@@ -212,4 +214,43 @@ fn extreme(mut sent: Sent, which: u8) -> Sent {
         _ => sent.data.extend([0; CHUNK_BYTES_MAX]),
     }
     sent
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Chunk { sent, older_allowed } => {
+                let done = if sent.done { ", done" } else { "" };
+                let older = if *older_allowed { ", older allowed" } else { "" };
+                write!(
+                    f,
+                    "chunk of {:?} from {:?}, LSN {}, total {}, CRC {:#010x}: \"{}\" at {}{done}{older}",
+                    sent.database,
+                    sent.cluster,
+                    sent.lsn,
+                    sent.total,
+                    sent.crc,
+                    sent.data.escape_ascii(),
+                    sent.offset,
+                )
+            }
+            Self::Abort(database) => write!(f, "abort of {database:?}"),
+            Self::AbortAll => f.write_str("abort of all"),
+            Self::ExpireAll => f.write_str("all transfers idle for too long"),
+            Self::Reopen { close: true } => f.write_str("closed and opened again"),
+            Self::Reopen { close: false } => f.write_str("dropped and opened again"),
+            Self::Arm(fault) => {
+                let effect = if fault.takes_effect {
+                    ", though it takes effect"
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "of the next call, operation {} fails ({}){effect}",
+                    fault.after, fault.kind
+                )
+            }
+        }
+    }
 }

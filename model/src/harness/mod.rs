@@ -5,13 +5,15 @@
 //! know: where the bytes come from.
 
 pub mod action;
+pub mod lying;
 pub mod memory;
 pub mod oracle;
 mod run;
 pub mod sequential;
+pub mod subject;
 
 pub use action::{Action, Word};
-pub use run::{Bed, Failure, FileBed, MemoryBed, Seen, run};
+pub use run::{Bed, Failure, FileBed, MemoryBed, Observer, Seen, run, run_protocol, run_receiver};
 
 use std::sync::Arc;
 

@@ -10,16 +10,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use snapshot_receiver::executor::{FileSystem, Storage, partial_name, snapshot_path};
 use snapshot_receiver::protocol::{DatabaseId, Memory, OlderStart, Operation, Progress, State, invariants};
-use snapshot_receiver::{ChunkOutcome, OpenError, Options, ReceiveError, Receiver};
+use snapshot_receiver::{OpenError, Receiver};
 
 use super::action::{Action, Numbers, Word};
+use super::lying::Lying;
 use super::memory::{Faults, Faulty, Files, Memory as MemoryFiles};
 use super::oracle::Oracle;
-use super::{Answer, CHUNK_BYTES_MAX, LIMITS, Sent, TRANSFERS_MAX};
+use super::subject::{Aborted, Sequential, Subject, Told};
+use super::{Answer, CHUNK_BYTES_MAX, LIMITS, Sent};
+use crate::bugs::Bugs;
 
 /// What a receiver is tried on.
 pub trait Bed {
@@ -129,29 +131,87 @@ pub type Seen = BTreeSet<String>;
 
 type Reports = Arc<Mutex<Vec<(String, Progress)>>>;
 
-struct Trial<B: Bed> {
+/// A bed's storage, with faults and with the bugs that lie about them.
+type Rigged<B> = Lying<Faulty<<B as Bed>::Storage>>;
+
+/// Who watches a run.
+pub trait Observer {
+    /// Something was seen: an answer, a rejection, a failed operation.
+    fn see(&mut self, name: &str);
+    /// An action was taken, and a chunk answered.
+    fn tell(&mut self, action: &Action, answer: Option<&Answer>);
+}
+
+impl Observer for Seen {
+    fn see(&mut self, name: &str) {
+        self.insert(name.to_owned());
+    }
+
+    fn tell(&mut self, _: &Action, _: Option<&Answer>) {}
+}
+
+struct Trial<'a, B: Bed, R> {
     bed: B,
+    bugs: Bugs,
     faults: Faults,
-    receiver: Option<Receiver<Faulty<B::Storage>>>,
+    receiver: Option<R>,
     oracle: Oracle,
     numbers: Numbers,
     reports: Reports,
-    seen: Seen,
+    observer: &'a mut dyn Observer,
 }
 
-/// Runs the actions that the words stand for.
+/// Runs the actions that the words stand for on the shipped receiver.
 ///
 /// # Errors
 /// The first difference between receiver and oracle.
 pub fn run<B: Bed>(bed: B, words: &[Word]) -> Result<Seen, Box<Failure>> {
-    let mut trial = Trial {
+    let mut seen = Seen::new();
+    run_receiver(bed, Bugs::none(), words, &mut seen)?;
+    Ok(seen)
+}
+
+/// The same, with bugs seeded into its storage.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_receiver<B: Bed>(
+    bed: B,
+    bugs: Bugs,
+    words: &[Word],
+    observer: &mut dyn Observer,
+) -> Result<(), Box<Failure>> {
+    run_subject::<B, Receiver<Rigged<B>>>(bed, bugs, words, observer)
+}
+
+/// Runs the actions on the protocol alone, with bugs seeded around its `step`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_protocol<B: Bed>(
+    bed: B,
+    bugs: Bugs,
+    words: &[Word],
+    observer: &mut dyn Observer,
+) -> Result<(), Box<Failure>> {
+    run_subject::<B, Sequential<Rigged<B>>>(bed, bugs, words, observer)
+}
+
+fn run_subject<B: Bed, R: Subject<Rigged<B>>>(
+    bed: B,
+    bugs: Bugs,
+    words: &[Word],
+    observer: &mut dyn Observer,
+) -> Result<(), Box<Failure>> {
+    let mut trial = Trial::<B, R> {
         bed,
+        bugs,
         faults: Faults::default(),
         receiver: None,
         oracle: Oracle::default(),
         numbers: Numbers::default(),
         reports: Reports::default(),
-        seen: Seen::new(),
+        observer,
     };
     let fail = |step: usize, action: Option<&Action>, what: String| {
         let action = action.cloned();
@@ -162,8 +222,7 @@ pub fn run<B: Bed>(bed: B, words: &[Word]) -> Result<Seen, Box<Failure>> {
         let action = Action::from_word(*word, &trial.oracle, &mut trial.numbers);
         trial.take(&action).map_err(|what| fail(step, Some(&action), what))?;
     }
-    trial.heal().map_err(|what| fail(words.len(), None, what))?;
-    Ok(trial.seen)
+    trial.heal().map_err(|what| fail(words.len(), None, what))
 }
 
 const HEALING: &str = "all is well that ends";
@@ -194,26 +253,21 @@ fn expect<T: PartialEq + Debug>(what: &str, expected: &T, actual: &T) -> Result<
     }
 }
 
-impl<B: Bed> Trial<B> {
-    fn receiver(&self) -> Result<&Receiver<Faulty<B::Storage>>, String> {
-        self.receiver.as_ref().ok_or_else(|| "no receiver is open".to_owned())
+impl<B: Bed, R: Subject<Rigged<B>>> Trial<'_, B, R> {
+    fn receiver(&mut self) -> Result<&mut R, String> {
+        self.receiver.as_mut().ok_or_else(|| "no receiver is open".to_owned())
     }
 
     fn reopen(&mut self) -> Result<(), String> {
         self.receiver = None;
         let reports = Arc::clone(&self.reports);
-        let mut options = Options::default()
-            .transfers_max(TRANSFERS_MAX)
-            .idle_timeout(None)
-            .on_progress(move |database, progress| {
-                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-                reports.push((database.to_string(), progress));
-            });
-        options.limits = LIMITS;
+        let on_report = move |database: &DatabaseId, progress| {
+            let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+            reports.push((database.to_string(), progress));
+        };
         let storage = self.bed.storage().map_err(|error| error.to_string())?;
-        let storage = Faulty::new(storage, self.faults.clone());
-        let receiver = Receiver::with_storage(storage, "", options).map_err(|error| error.to_string())?;
-        self.receiver = Some(receiver);
+        let storage = Lying::new(Faulty::new(storage, self.faults.clone()), self.bugs);
+        self.receiver = Some(R::open(storage, self.bugs, Box::new(on_report))?);
         self.oracle
             .databases
             .values_mut()
@@ -222,23 +276,26 @@ impl<B: Bed> Trial<B> {
     }
 
     fn take(&mut self, action: &Action) -> Result<(), String> {
+        if !matches!(action, Action::Chunk { .. }) {
+            self.observer.tell(action, None);
+        }
         if let Action::Arm(fault) = action {
             self.faults.arm(*fault);
             return Ok(());
         }
         match action {
-            Action::Chunk { sent, older_allowed } => self.chunk(sent, *older_allowed)?,
+            Action::Chunk { sent, older_allowed } => self.chunk(action, sent, *older_allowed)?,
             Action::Abort(database) => self.abort(database)?,
             Action::AbortAll => self.abort_all()?,
             Action::ExpireAll => {
-                self.receiver()?.expire_idle(Duration::ZERO);
+                self.receiver()?.expire_all();
                 self.end_all();
             }
             Action::Reopen { close } => {
                 if *close {
                     // What it could not remove, the opening below removes.
                     let _told = self.receiver()?.close();
-                    expect("closed twice", &true, &self.receiver()?.close().is_ok())?;
+                    expect("closed twice", &true, &self.receiver()?.close())?;
                 }
                 self.receiver = None;
                 self.faults.disarm();
@@ -257,7 +314,7 @@ impl<B: Bed> Trial<B> {
             .for_each(|database| database.end_attempt());
     }
 
-    fn chunk(&mut self, sent: &Sent, older_allowed: bool) -> Result<(), String> {
+    fn chunk(&mut self, action: &Action, sent: &Sent, older_allowed: bool) -> Result<(), String> {
         self.numbers.note(sent);
         let before = self.oracle.clone();
         let expected = self.oracle.chunk(sent, older_allowed);
@@ -266,12 +323,14 @@ impl<B: Bed> Trial<B> {
         } else {
             OlderStart::Refused
         };
-        let told = self.receiver()?.handle_chunk_with(sent.envelope(), older);
-        let answer = plain(&told);
+        let told = self.receiver()?.chunk(sent.envelope(), older);
+        let answer = told.answer.clone();
         let fired = self.faults.disarm();
-        self.seen.insert(answer.name().to_owned());
-        self.seen
-            .extend(fired.iter().map(|operation| format!("failed {operation}")));
+        self.observer.tell(action, Some(&answer));
+        self.observer.see(answer.name());
+        for operation in &fired {
+            self.observer.see(&format!("failed {operation}"));
+        }
         if answer == expected && !matches!(expected, Answer::Pending(_) | Answer::Committed(_)) {
             // A verdict stands, whether or not its removal failed.
             return Ok(());
@@ -282,24 +341,17 @@ impl<B: Bed> Trial<B> {
         // SR-ERR-001: a failed call is answered as such, and ends the attempt; where a verdict
         // was due as well, either answer is right.
         expect("answer to a failed operation", &Answer::Failed, &answer)?;
-        self.check_cause(&told, &fired)?;
+        Self::check_cause(&told, &fired)?;
         self.roll_back(before, sent)
     }
 
-    fn check_cause(&self, told: &Result<ChunkOutcome, ReceiveError>, fired: &[Operation]) -> Result<(), String> {
-        let Err(ReceiveError::Storage {
-            operation,
-            removal_failed,
-            ..
-        }) = told
-        else {
-            return Err(format!("not a storage error: {told:?}"));
-        };
-        expect("the operation that failed first", &fired.first(), &Some(operation))?;
+    fn check_cause(told: &Told, fired: &[Operation]) -> Result<(), String> {
+        let first = fired.first().copied();
+        expect("the operation that failed first", &first, &told.cause)?;
         expect(
             "a failed removal beside it",
             &fired[1..].contains(&Operation::Remove),
-            &removal_failed.is_some(),
+            &told.removal_failed,
         )
     }
 
@@ -324,25 +376,28 @@ impl<B: Bed> Trial<B> {
         let aborted = self.receiver()?.abort_database(id);
         let fired = self.faults.disarm();
         let Ok(database) = DatabaseId::new(id) else {
-            return match aborted {
-                Err(ReceiveError::Rejected { rejection, .. }) => {
-                    expect("reason", &"invalid_database_id", &rejection.reason())
-                }
-                other => Err(format!("an abort of no valid id: {other:?}")),
-            };
+            return expect(
+                "an abort of no valid id",
+                &Aborted::Rejected("invalid_database_id"),
+                &aborted,
+            );
         };
         if let Some(known) = self.oracle.databases.get_mut(database.as_str()) {
             known.end_attempt();
         }
-        self.seen.insert("aborted".to_owned());
-        expect("abort", &fired.is_empty(), &aborted.is_ok())
+        self.observer.see("aborted");
+        let expected = if fired.is_empty() {
+            Aborted::Done
+        } else {
+            Aborted::Failed
+        };
+        expect("abort", &expected, &aborted)
     }
 
     fn abort_all(&mut self) -> Result<(), String> {
-        let aborted = self.receiver()?.abort();
+        let failures = self.receiver()?.abort();
         let fired = self.faults.disarm();
         self.end_all();
-        let failures = aborted.err().map_or(0, |error| error.failures.len());
         expect("failed aborts", &fired.len(), &failures)
     }
 
@@ -397,22 +452,5 @@ fn owes_removal(state: &State) -> bool {
     match state {
         State::AwaitingStart(phase) => phase.memory == Memory::RemovalOwed,
         State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
-    }
-}
-
-fn plain(told: &Result<ChunkOutcome, ReceiveError>) -> Answer {
-    match told {
-        Ok(ChunkOutcome::Pending { bytes_done }) => Answer::Pending(*bytes_done),
-        Ok(ChunkOutcome::Committed { snapshot_lsn, .. }) => Answer::Committed(*snapshot_lsn),
-        Err(ReceiveError::Rejected {
-            rejection,
-            resume_offset,
-            ..
-        }) => Answer::Rejected {
-            reason: rejection.reason(),
-            values: rejection.expected_and_actual(),
-            resume: *resume_offset,
-        },
-        Err(_) => Answer::Failed,
     }
 }

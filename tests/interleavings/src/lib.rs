@@ -9,6 +9,9 @@
 
 extern crate alloc;
 
+use std::panic::catch_unwind;
+use std::sync::Once;
+
 pub mod bugs;
 pub mod handover;
 
@@ -114,4 +117,37 @@ pub fn scenarios() -> Vec<(&'static str, Option<usize>)> {
     let preemptions_max = scenarios::preemptions_max;
     let all = scenarios::SCENARIOS.iter().chain(tasks::SCENARIOS);
     all.map(|(name, _)| (*name, preemptions_max(name))).collect()
+}
+
+/// The environment variable that plants a mistake in the fuzz target `interleave`, by its id.
+pub const PLANT: &str = "SNAPSHOT_FUZZ_BUG";
+
+/// The fuzz target `interleave`: the first byte chooses the scenario, each further one which thread has
+/// the next turn in it; on the shell as it is, or with one of the mistakes that retell an incident. The
+/// scenario's name; `None` where there is no such variant.
+///
+/// # Panics
+/// Where that interleaving breaks a rule.
+#[must_use]
+pub fn choose(variant: &str, input: &[u8]) -> Option<&'static str> {
+    let (_, chooser) = variants::CHOOSERS.iter().find(|(known, _)| *known == variant)?;
+    let (scenario, turns) = input.split_first().unwrap_or((&0, &[]));
+    Some(chooser(usize::from(*scenario), turns))
+}
+
+/// A fuzzer's body: the same, with the mistake that the environment plants. A broken rule aborts the
+/// process; a panic that the receiver catches is none, so the hook with which libFuzzer aborts at every
+/// panic is taken away first.
+pub fn must_hold(input: &[u8]) {
+    static UNHOOKED: Once = Once::new();
+    UNHOOKED.call_once(|| drop(std::panic::take_hook()));
+    let planted = std::env::var(PLANT).unwrap_or_else(|_| "shipped".to_owned());
+    match catch_unwind(|| choose(&planted, input)) {
+        Ok(Some(_)) => {}
+        Ok(None) => {
+            eprintln!("interleave has no planted bug {planted:?}");
+            std::process::exit(2);
+        }
+        Err(_) => std::process::abort(),
+    }
 }

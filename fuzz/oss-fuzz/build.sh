@@ -1,0 +1,2 @@
+#!/bin/bash -eu
+exec "$SRC/snapshot-receiver/fuzz/build.sh"

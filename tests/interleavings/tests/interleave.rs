@@ -1,0 +1,111 @@
+//! The fuzz target `interleave` on stable: its seeds, random interleavings, and the three races of the
+//! classic hand-over, which bytes have to find.
+//!
+//! Guarantees: the same inputs in every run. Refuses to know: loom, which explores every interleaving;
+//! `tests/loom.rs` has it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::json;
+use snapshot_receiver_interleavings::bugs::{BUGS, Bug};
+use snapshot_receiver_interleavings::{choose, scenarios};
+use snapshot_receiver_model::fuzzing::engine::{Random, inputs};
+
+/// One at a time: what a scenario notes is of the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Turns that are chosen; after them threads take turns.
+const TURNS_MAX: usize = 96;
+
+/// Interleavings drawn of the shipped shell.
+const DRAWN: usize = 2_000;
+
+/// Interleavings within which each race is found.
+const PLANTED_DRAWN: usize = 20_000;
+
+fn seeds(kind: &str) -> Vec<Vec<u8>> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fuzz")
+        .join(kind)
+        .join("interleave");
+    let inputs = inputs(&directory).expect("a directory of inputs");
+    inputs.into_iter().map(|(_, input)| input).collect()
+}
+
+fn draw(random: &mut Random) -> Vec<u8> {
+    let length = 1 + random.below(TURNS_MAX);
+    (0..=length).map(|_| random.byte()).collect()
+}
+
+#[test]
+fn every_seed_and_random_interleavings_of_the_shipped_shell_hold() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let seeds = seeds("seeds");
+    let mut seen = BTreeSet::new();
+    for input in seeds.iter().chain(&self::seeds("regressions")) {
+        seen.insert(choose("shipped", input).expect("the shipped shell"));
+    }
+    let all: BTreeSet<&str> = scenarios().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(seen, all, "a seed for each scenario");
+    let mut random = Random::of(7);
+    for _ in 0..DRAWN {
+        let _scenario = choose("shipped", &draw(&mut random));
+    }
+}
+
+#[test]
+fn each_race_of_the_hand_over_is_found() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // Each race panics: that is the finding.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let races: Vec<&Bug> = BUGS.iter().filter(|bug| bug.incident.is_some()).collect();
+    let found: Vec<Option<String>> = races.iter().map(|bug| found(bug)).collect();
+    std::panic::set_hook(hook);
+    write_results(&races, &found);
+    let missed: Vec<_> = races.iter().zip(&found).filter(|(_, found)| found.is_none()).collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
+    let incidents: Vec<_> = races.iter().filter_map(|bug| bug.incident).collect();
+    assert_eq!(incidents, ["A9", "A10", "A11"]);
+}
+
+fn found(bug: &Bug) -> Option<String> {
+    let mut random = Random::of(1);
+    let mut corpus = seeds("seeds").into_iter();
+    for number in 1..=PLANTED_DRAWN {
+        let input = corpus.next().unwrap_or_else(|| draw(&mut random));
+        let Err(payload) = catch_unwind(|| choose(bug.id, &input)) else {
+            continue;
+        };
+        let says = payload.downcast_ref::<String>().cloned().unwrap_or_default();
+        if says.contains(bug.says) {
+            return Some(format!("fuzz target interleave, after {number} executions"));
+        }
+    }
+    None
+}
+
+/// For the matrix of `cargo gate bugs`.
+fn write_results(races: &[&Bug], found: &[Option<String>]) {
+    let bug = |(bug, by): (&&Bug, &Option<String>)| {
+        json!({
+            "id": bug.id,
+            "about": bug.about,
+            "clauses": bug.clauses,
+            "incident": bug.incident,
+            "caught_by": by.iter().collect::<Vec<_>>(),
+        })
+    };
+    let bugs: Vec<_> = races.iter().zip(found).map(bug).collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/gate-layers");
+    fs::create_dir_all(&directory).expect("a directory for the results");
+    fs::write(
+        directory.join("fuzz-interleave.json"),
+        format!("{:#}\n", json!({ "bugs": bugs })),
+    )
+    .expect("written");
+}
