@@ -126,7 +126,7 @@ fn variant(here: &Path, source: &Path, engine: &str, bug: &Bug, name: &str) -> O
     if needs_tasks {
         own.push(("tasks", "tasks.rs".to_owned()));
     }
-    if engine == "shuttle" {
+    if engine == "shuttle" && is_shipped {
         own.push(("crowd", "crowd.rs".to_owned()));
     }
     for (module, file) in own {
