@@ -6,7 +6,7 @@
 //!
 //! # The format
 //!
-//! A layer's tests write `target/gate-layers/<layer>.json` ([`write`] does), and its name is the
+//! A layer's tests write `target/gate-layers/<layer>.json` ([`write()`] does), and its name is the
 //! layer's: `shell`, `real files`, `fuzz`, `decoder`, `conformance` (`-` and `_` stand for a space).
 //! Another name is a layer too; no clause waits for it.
 //!
