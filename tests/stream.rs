@@ -136,6 +136,50 @@ fn a_chunk_that_is_not_taken_ends_the_reading_and_changes_nothing() {
     });
 }
 
+/// Found in review: the worker went on with what stood in the queue behind a rejection.
+#[test]
+fn chunks_behind_one_that_is_not_taken_have_no_effect_although_they_were_read() {
+    // Small ones are joined, large ones are not.
+    for length in [1_000, 100_000] {
+        block_on(async {
+            let dir = tempdir().expect("a directory");
+            let (hook, arrival, open_gate) = gate(|call| matches!(call, Call::Write { offset: 0, .. }));
+            let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
+            let receiver = SnapshotReceiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
+            let source = Source::new("db", 1, bytes(5 * length));
+            let chunk = |number: usize| source.chunk(number * length, (number + 1) * length, number == 4);
+            // The third before the second, which would be taken after the rejection.
+            let mut receive = Box::pin(receiver.receive(all(vec![chunk(0), chunk(2), chunk(1), chunk(3)])));
+            for _ in 0..100 {
+                let polled = receive.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(polled.is_pending(), "the first chunk is at the gate");
+                tokio::task::yield_now().await;
+            }
+            arrival.recv().expect("the first write");
+            open_gate.send(()).expect("it waits");
+            let error = receive.await.expect_err("one is missing");
+            let expected = length as u64;
+            assert!(
+                matches!(
+                    error,
+                    StreamError::Receive(ReceiveError::Rejected {
+                        rejection: Rejection::OffsetMismatch { .. },
+                        resume_offset,
+                        ..
+                    }) if resume_offset == expected
+                ),
+                "{error}"
+            );
+            let rest = vec![chunk(1), chunk(2), chunk(3), chunk(4)];
+            let outcome = receiver
+                .receive(all(rest))
+                .await
+                .expect("goes on from where it was told to");
+            assert!(matches!(outcome, ChunkOutcome::Committed { .. }), "{outcome:?}");
+        });
+    }
+}
+
 #[test]
 fn chunks_past_the_total_are_refused_although_those_before_them_were_joined() {
     block_on(async {

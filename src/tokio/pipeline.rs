@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use ::tokio::task::yield_now;
@@ -107,8 +109,22 @@ where
         let unreported_bytes = self.unreported_bytes(&first).await?;
         let bytes_max = JOINED_BYTES_MAX.min(self.inner.queue_bytes_max / 4);
         let joiner = Joiner::new(self.inner.receiver.limits(), bytes_max, unreported_bytes);
+        // Set by the first chunk that is not taken: those in the queue behind it would not have been
+        // read. Jobs of a lane run one at a time and in order, so it needs no order of its own.
+        let is_over = Arc::new(AtomicBool::new(false));
         let submit = |turn: Turn<S>, chunk: Chunk<Text, Piece<B>>| {
-            self.submit(turn, move |lease| lease.handle_chunk(chunk, OlderStart::Refused))
+            let is_over = Arc::clone(&is_over);
+            self.submit(turn, move |lease| {
+                if is_over.load(Ordering::Relaxed) {
+                    // Nobody sees it: the one before is answered first, and ends the reading.
+                    return Err(ReceiveError::Cancelled);
+                }
+                let outcome = lease.handle_chunk(chunk, OlderStart::Refused);
+                if outcome.is_err() {
+                    is_over.store(true, Ordering::Relaxed);
+                }
+                outcome
+            })
         };
         let mut pipeline = Pipeline {
             receiver: self,
