@@ -120,6 +120,15 @@ fn crc_alone(bencher: Bencher<'_, '_>, bytes: usize) {
         .bench_local(|| crc32c::crc32c_append(black_box(1), black_box(&data)));
 }
 
+/// The other well-kept crate with CRC32C in hardware: why it is not the one that is used.
+#[divan::bench(args = SIZES)]
+fn crc_by_crc_fast(bencher: Bencher<'_, '_>, bytes: usize) {
+    let data = pseudo_random(bytes);
+    bencher
+        .counter(BytesCount::new(bytes))
+        .bench_local(|| crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, black_box(&data)));
+}
+
 #[divan::bench(args = SIZES)]
 fn step_chunk(bencher: Bencher<'_, '_>, bytes: usize) {
     let transfer = Transfer::open(bytes);

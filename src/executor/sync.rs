@@ -1,8 +1,9 @@
 //! The one place that names synchronisation primitives and threads.
 //!
-//! Guarantees: every lock, condition and thread of the shell comes from here, so that a checker of
-//! interleavings has a single module to replace (`tests/interleavings` does). Refuses to know: what
-//! is locked, and what runs.
+//! Guarantees: every lock, condition and thread at which calls meet comes from here, so that a checker
+//! of interleavings has a single module to replace (`tests/interleavings` does). What one stream keeps
+//! to itself, its spare buffers and its flag, orders nothing and does not. Refuses to know: what is
+//! locked, and what runs.
 
 use std::hint;
 use std::io;

@@ -308,6 +308,19 @@ pub const BUGS: &[Bug] = &[
         }],
     },
     Bug {
+        id: "stream_goes_on_behind_a_refusal",
+        clauses: &["SR-CON-001"],
+        incident: None,
+        about: "chunks of a stream that stand in the queue behind a refused one are taken all the same",
+        scenario: "a_stream_with_a_gap",
+        says: "taken behind a refusal",
+        changes: &[Change {
+            file: "tokio/pipeline.rs",
+            from: "if is_over.load(Ordering::Relaxed) {",
+            to: "if false {",
+        }],
+    },
+    Bug {
         id: "called_twice",
         clauses: &["SR-CON-004"],
         incident: None,

@@ -11,10 +11,10 @@ use snapshot_receiver_model::harness::sequential::{Call, Calls, Told};
 use snapshot_receiver_model::harness::{Answer, Sent};
 
 use super::engine::{block_on, spawn};
-use super::executor::{ChunkOutcome, Options};
+use super::executor::{ChunkOutcome, Options, ReceiveError};
 use super::protocol::{Envelope, State};
 use super::scenarios::{A, B, Bed, Disk, NEWER_A, Source, envelope, id, note_outcome, options, told};
-use super::tokio::SnapshotReceiver;
+use super::tokio::{SnapshotReceiver, StreamError};
 
 /// The bodies.
 pub const SCENARIOS: &[(&str, fn())] = &[
@@ -26,6 +26,7 @@ pub const SCENARIOS: &[(&str, fn())] = &[
     ("a_stream", a_stream),
     ("an_abort_beside_a_stream", an_abort_beside_a_stream),
     ("a_dropped_stream", a_dropped_stream),
+    ("a_stream_with_a_gap", a_stream_with_a_gap),
 ];
 
 type Async = Bed<SnapshotReceiver<Disk>>;
@@ -138,6 +139,24 @@ pub fn a_stream() {
     assert!(matches!(outcome, Ok(ChunkOutcome::Committed { snapshot_lsn: 1, .. })), "{outcome:?}");
     assert_eq!(bed.disk.files("a").snapshot.as_deref(), Some(A.bytes));
     note_outcome("committed");
+}
+
+/// A chunk behind one that is refused is not taken, although it was in the queue already: the source
+/// goes on from where the refusal says.
+pub fn a_stream_with_a_gap() {
+    let bed = Async::new(options().workers_max(1));
+    let chunks = [A.chunk(0, 2), A.chunk(3, 5), A.chunk(2, 4)];
+    let told = block_on(bed.receiver.receive(stream(&chunks)));
+    let state = block_on(bed.receiver.state(&id("a"))).expect("open");
+    let State::AwaitingChunk(phase) = state else {
+        panic!("the transfer runs: {state:?}");
+    };
+    assert_eq!(phase.received_bytes, 2, "taken behind a refusal");
+    assert!(
+        matches!(told, Err(StreamError::Receive(ReceiveError::Rejected { resume_offset: 2, .. }))),
+        "{told:?}"
+    );
+    note_outcome("refused");
 }
 
 pub fn an_abort_beside_a_stream() {

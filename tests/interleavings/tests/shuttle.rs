@@ -29,6 +29,7 @@ fn eight_tasks_and_two_hundred_calls_are_some_order_of_them() {
 fn the_scenarios_of_a_stream_hold_at_random_without_a_bound_on_preemptions() {
     for scenario in [
         "a_stream",
+        "a_stream_with_a_gap",
         "an_abort_beside_a_stream",
         "a_dropped_stream",
         "an_abort_of_all_beside_two_databases",
