@@ -36,9 +36,17 @@ fn seeds(kind: &str) -> Vec<Vec<u8>> {
     inputs.into_iter().map(|(_, input)| input).collect()
 }
 
+/// A scenario, and turns in runs of one thread: most races need few switches at the right places, and a
+/// coin tossed for each turn hardly ever lets a thread go far (Burckhardt et al., ASPLOS 2010).
 fn draw(random: &mut Random) -> Vec<u8> {
     let length = 1 + random.below(TURNS_MAX);
-    (0..=length).map(|_| random.byte()).collect()
+    let longest_run = 1 + random.below(48);
+    let mut input = vec![random.byte()];
+    while input.len() <= length {
+        let run = 1 + random.below(longest_run);
+        input.extend(std::iter::repeat_n(random.byte(), run));
+    }
+    input
 }
 
 #[test]
