@@ -42,7 +42,7 @@ pub const SCENARIOS: &[(&str, fn())] = &[
 #[must_use]
 pub fn preemptions_max(scenario: &str) -> Option<usize> {
     Some(match scenario {
-        "an_abort_beside_a_stream" | "a_slow_database_beside_another" => 2,
+        "an_abort_beside_a_stream" | "a_stream_with_a_gap" | "a_slow_database_beside_another" => 2,
         "a_dropped_stream" | "a_stream" => 3,
         "an_abort_of_all_beside_two_databases" => 1,
         "chunk_abort_and_question" | "a_callback_that_panics" | "two_tasks" | "two_calls_in_order" => 2,
