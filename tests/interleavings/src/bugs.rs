@@ -348,4 +348,48 @@ pub const BUGS: &[Bug] = &[
             to: "} else if ready.threads < 1 {",
         }],
     },
+    Bug {
+        id: "lane_left_behind",
+        clauses: &["SR-PRG-003", "SR-LIV-001"],
+        incident: None,
+        about: "a worker that goes to deliver a report does not pass on the calls that wait in its lane",
+        scenario: "a_report_between_two_calls",
+        says: "deadlock",
+        changes: &[Change {
+            file: WORKERS,
+            from: "        ready.lanes.extend(has_more.then_some(lane));",
+            to: "        drop((has_more, lane));",
+        }],
+    },
+    Bug {
+        id: "sleeps_without_looking",
+        clauses: &["SR-LIV-001", "SR-CON-002"],
+        incident: None,
+        about: "a worker goes to sleep without another look at what came since it last looked",
+        scenario: "two_tasks",
+        says: "deadlock",
+        changes: &[Change {
+            file: WORKERS,
+            from: "if !look_again && ready.lanes.is_empty() && !ready.is_closed {",
+            to: "if !look_again && !ready.is_closed {",
+        }],
+    },
+    Bug {
+        id: "report_left_behind",
+        clauses: &["SR-PRG-003", "SR-PRG-001"],
+        incident: None,
+        about: "a thread that delivers sees no report, and only then, under another lock, says that it is through",
+        scenario: "reports_of_two_calls",
+        says: "SR-PRG-003",
+        changes: &[Change {
+            file: "executor/progress.rs",
+            from: "        let mut queue = lock(&self.queue);
+        let next = queue.waiting.pop_front();
+        queue.is_delivered = next.is_some();
+        next",
+            to: "        let next = lock(&self.queue).waiting.pop_front();
+        lock(&self.queue).is_delivered = next.is_some();
+        next",
+        }],
+    },
 ];

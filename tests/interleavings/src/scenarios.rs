@@ -46,7 +46,7 @@ pub fn preemptions_max(scenario: &str) -> Option<usize> {
         "a_dropped_stream" | "a_stream" => 3,
         "an_abort_of_all_beside_two_databases" => 1,
         "chunk_abort_and_question" | "a_callback_that_panics" | "two_tasks" | "two_calls_in_order" => 2,
-        "an_answered_chunk_is_there" | "a_dropped_call" => 2,
+        "an_answered_chunk_is_there" | "a_dropped_call" | "a_report_between_two_calls" => 2,
         "an_abort_and_a_start_beside_a_chunk" | "starts_for_the_last_place" | "reports_of_two_calls" => 3,
         _ => return None,
     })

@@ -27,6 +27,7 @@ pub const SCENARIOS: &[(&str, fn())] = &[
     ("an_abort_beside_a_stream", an_abort_beside_a_stream),
     ("a_dropped_stream", a_dropped_stream),
     ("a_stream_with_a_gap", a_stream_with_a_gap),
+    ("a_report_between_two_calls", a_report_between_two_calls),
 ];
 
 type Async = Bed<SnapshotReceiver<Disk>>;
@@ -79,6 +80,21 @@ pub fn two_calls_in_order() {
         assert_eq!(told(second), Told::Answer(Answer::Pending(4)));
     });
     note_outcome("in order");
+}
+
+/// The worker that delivers a report leaves its lane to another: the next call does not wait for ever.
+pub fn a_report_between_two_calls() {
+    let mut options = options().workers_max(1).on_progress(|_, _| {});
+    options.limits.report_bytes = 1;
+    let bed = Async::new(options);
+    block_on(async {
+        let (first, second) = (A.chunk(0, 2), A.chunk(2, 4));
+        let first = pin!(bed.receiver.handle_chunk(envelope(&first)));
+        let second = pin!(bed.receiver.handle_chunk(envelope(&second)));
+        let (first, second) = futures_util::future::join(first, second).await;
+        assert_eq!([told(first), told(second)], [2, 4].map(|bytes| Told::Answer(Answer::Pending(bytes))));
+    });
+    note_outcome("both");
 }
 
 /// Nothing is answered before it is true.

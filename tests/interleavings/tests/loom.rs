@@ -62,6 +62,7 @@ fn explore_shipped(scenario: &str, preemptions_max: Option<usize>) {
         "a_slow_database_beside_another",
         "a_stream",
         "a_stream_with_a_gap",
+        "a_report_between_two_calls",
         "a_dropped_stream",
     ];
     assert_eq!(outcomes == 1, is_alone.contains(&scenario), "{scenario}: {explored:?}");
