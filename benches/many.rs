@@ -29,7 +29,7 @@ use snapshot_receiver::{ChunkOutcome, Envelope, Options, SnapshotReceiver};
 use tokio::runtime::Builder;
 use tokio::sync::Barrier;
 
-use support::{KIB, MIB, Sample, is_measuring, pseudo_random};
+use support::{KIB, MIB, Sample, is_measuring, pseudo_random, size_name};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -70,7 +70,12 @@ fn main() -> Outcome<()> {
     };
     let numbers = if arguments.quick { &NUMBERS[..3] } else { &NUMBERS };
     for directory in directories {
-        println!("\n{}, snapshots of 1 MiB in chunks of 64 KiB", directory.display());
+        println!(
+            "\n{}, snapshots of {} in chunks of {}",
+            directory.display(),
+            size_name(SNAPSHOT_BYTES),
+            size_name(CHUNK_BYTES)
+        );
         println!("   at once    ms each      MB/s   KiB each  descriptors each   threads");
         for &number in numbers {
             let rounds = if arguments.quick { 1 } else { arguments.rounds };

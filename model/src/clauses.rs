@@ -76,10 +76,10 @@ const MEMORY: &str = "tests/properties.rs::files_in_memory_follow_the_oracle_thr
 const FILES: &str = "tests/properties.rs::real_files_follow_the_oracle_through_everything";
 const TABLE: &str = "tests/table.rs::every_phase_meets_every_event_as_the_specification_says";
 
-/// The system calls of the shipped receiver, in order.
 /// Every interleaving of small scenarios, on the shipped source of the shell.
 const LOOM: &str =
     "tests/interleavings/tests/loom.rs::every_interleaving_is_some_order_of_the_calls_and_each_mistake_is_found";
+/// The system calls of the shipped receiver, in order.
 const KERNEL: &str = "tests/syscalls.rs::a_commit_is_synced_renamed_and_synced_again_in_the_kernel";
 
 /// Faults on real files: power loss, failing calls, names and places, bounds, scale.
@@ -453,6 +453,8 @@ pub const CLAUSES: &[Clause] = &[
         &[
             LOOM,
             "tests/async_face.rs::a_slow_database_delays_no_other_while_a_worker_is_free",
+            "tests/many.rs::as_many_others_commit_while_one_is_slow_as_there_are_others",
+            "tests/many.rs::one_worker_takes_the_databases_in_turn_however_much_one_of_them_has_in_its_queue",
         ],
     ),
     must(
@@ -466,6 +468,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             "tests/stream.rs::no_more_is_held_than_the_queue_and_one_chunk_and_the_stream_is_read_no_further",
+            "tests/many.rs::a_thousand_transfers_run_under_the_usual_limit_of_descriptors_with_few_threads_and_little_memory",
             "tests/files.rs::a_running_transfer_does_not_push_a_remembered_commit_out",
             "src/executor/progress.rs::reports_that_wait_are_bounded_and_the_newest_is_kept",
             "tests/files.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",
