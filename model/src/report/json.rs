@@ -3,7 +3,7 @@
 //! Guarantees: the same results as on the terminal; the keys are stable. Refuses to know: where
 //! the text goes.
 //!
-//! Keys: `verdict` (`pass`, `fail`, `nothing ran`, `could not check`), `profile`, `seconds`;
+//! Keys: `format` (1; another number where an old reader would misread it), `verdict` (`pass`, `fail`, `nothing ran`, `could not check`), `profile`, `seconds`;
 //! `systems[]` of `name`, `unique_states`, `generated_states`, `max_depth`, `seconds` and
 //! `properties[]` of `id`, `kind` (`always` or `sometimes`) and `verdict` (`holds`, `violated`,
 //! `reached`, `unreached`; `not broken` for a rule in a simulation); `bugs[]` of `id`, `clauses[]`, `incident` (a text or null, several joined
@@ -15,10 +15,14 @@ use serde_json::{Map, Value, json};
 
 use super::results::{BugResult, ClauseResult, Results, SystemResult};
 
+/// The version of the keys.
+const FORMAT: u32 = 1;
+
 /// The JSON report.
 #[must_use]
 pub fn json(results: &Results) -> String {
     let value = json!({
+        "format": FORMAT,
         "verdict": results.verdict.word(),
         "profile": results.profile,
         "seconds": results.seconds,
