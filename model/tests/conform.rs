@@ -12,10 +12,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver_model::bugs::hunt::counterexample;
 use snapshot_receiver_model::bugs::{Bug, Bugs, NO_DIGEST, NoDigest};
 use snapshot_receiver_model::clauses::CLAUSES;
 use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
-use snapshot_receiver_model::conform::export::edges;
 use snapshot_receiver_model::conform::process::{Adapter, Process};
 use snapshot_receiver_model::conform::random::{enumerated, pairs, random};
 use snapshot_receiver_model::conform::reference::{Reference, about};
@@ -26,8 +26,12 @@ use snapshot_receiver_model::conform::scenario::Scenario;
 use snapshot_receiver_model::conform::seeded::Seeded;
 use snapshot_receiver_model::conform::suite::suite;
 use snapshot_receiver_model::conform::talk::About;
+use snapshot_receiver_model::conform::{profile, worlds};
+use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::layers;
+use snapshot_receiver_model::properties::states;
 use snapshot_receiver_model::report::results::BugResult;
+use snapshot_receiver_model::search::follow;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -63,7 +67,7 @@ fn run(command: &str, time_limit: Duration, choose: impl FnOnce(&About) -> Vec<S
 }
 
 fn quick(about: &About) -> Vec<Scenario> {
-    [suite(about), edges()].concat()
+    profile::quick(about)
 }
 
 fn passes(command: &str) -> Results {
@@ -418,9 +422,39 @@ fn an_adapter_that_misbehaves_is_told_as_broken_and_leaves_no_process() {
     assert_eq!(none.verdict(), RunVerdict::Broken, "{}", report::terminal(&none));
 }
 
+/// `conformance/counterexamples.txt` has one of each seeded bug. To hunt them anew after a change of the
+/// model: `WRITE_COUNTEREXAMPLES=1` before the test.
+#[test]
+fn every_seeded_bug_has_a_counterexample_that_still_breaks_its_rule() {
+    let path = root().join("conformance/counterexamples.txt");
+    if std::env::var_os("WRITE_COUNTEREXAMPLES").is_some() {
+        let found = Bug::ALL.iter().filter_map(|bug| counterexample(*bug));
+        let text: Vec<String> = found.map(|trace| trace.text()).collect();
+        std::fs::write(&path, text.join("\n")).expect("the counterexamples");
+    }
+    let text = std::fs::read_to_string(&path).expect("the counterexamples");
+    let traces = worlds::traces(&text).expect("traces");
+    for bug in Bug::ALL {
+        let trace = traces.iter().find(|trace| trace.bugs.has(*bug));
+        let trace = trace.unwrap_or_else(|| panic!("{}: no counterexample", bug.name()));
+        let system = trace.find_system::<Crc32c>().expect("a system");
+        let mut exploration = Exploration::<Crc32c>::with_bugs(system, trace.bugs);
+        exploration.goes_on = true;
+        let violated = follow(&exploration, &trace.actions).violated;
+        let is_own = |rule: &&&str| bug.clauses().iter().any(|clause| states(rule, clause));
+        assert!(
+            violated.iter().any(|rule| is_own(&rule)),
+            "{}: {violated:?}",
+            bug.name()
+        );
+        assert!(worlds::from_trace(trace).is_some(), "{}: no scenario", bug.name());
+    }
+    assert_eq!(traces.len(), Bug::ALL.len());
+}
+
 #[test]
 fn a_scenario_is_read_back_as_it_was_written() {
-    for scenario in [suite(&about()), edges(), pairs(), random(&about(), 3, 20)].concat() {
+    for scenario in profile::standard(&about(), 3, 20) {
         let read: Scenario = serde_json::from_str(&scenario.json()).expect("it is JSON");
         assert_eq!(read, scenario);
     }
@@ -428,7 +462,7 @@ fn a_scenario_is_read_back_as_it_was_written() {
 
 #[test]
 fn names_are_unique_and_clauses_exist() {
-    let all = [suite(&about()), edges(), pairs()].concat();
+    let all = profile::exhaustive(&about(), 3, 20, 2);
     let names: BTreeSet<&str> = all.iter().map(|scenario| scenario.name.as_str()).collect();
     assert_eq!(names.len(), all.len());
     for scenario in &all {
@@ -446,7 +480,7 @@ fn names_are_unique_and_clauses_exist() {
 fn the_static_vectors_are_what_the_oracle_says() {
     use snapshot_receiver_model::conform::vectors;
     let directory = root().join("tests/vectors/v1");
-    let files = vectors::files(&[suite(&vectors::about()), edges()].concat());
+    let files = vectors::files(&profile::quick(&vectors::about()));
     assert!(files.len() > 20, "{} files", files.len());
     if std::env::var_os("WRITE_VECTORS").is_some() {
         std::fs::create_dir_all(&directory).expect("a directory");

@@ -151,6 +151,8 @@ pub struct Oracle {
     pub size_limit: Option<(u64, FailureKind)>,
     /// A call that is to fail.
     pub armed: Option<Armed>,
+    /// Whether files are kept as their bytes, or as their lengths alone: for who does not see files.
+    pub keeps_bytes: bool,
 }
 
 /// The places of one database, with what decides whether a call on them works.
@@ -163,6 +165,7 @@ struct Files<'a> {
     size_limit: Option<(u64, FailureKind)>,
     armed: &'a mut Option<Armed>,
     exceeded: bool,
+    keeps_bytes: bool,
 }
 
 impl Files<'_> {
@@ -204,6 +207,10 @@ impl Files<'_> {
             self.exceeded = true;
             let operation = Operation::Write;
             return Err(Failure { operation, kind });
+        }
+        if self.ours && !self.keeps_bytes {
+            self.tree.put(&self.partial, Node::Huge(end));
+            return Ok(());
         }
         if self.ours
             && let Some(Node::File(bytes)) = self.tree.at(&self.partial)
@@ -260,6 +267,7 @@ impl Oracle {
             databases: BTreeMap::new(),
             size_limit: None,
             armed: None,
+            keeps_bytes: true,
         }
     }
 
@@ -330,6 +338,7 @@ impl Oracle {
             size_limit,
             armed: &mut armed,
             exceeded: false,
+            keeps_bytes: self.keeps_bytes,
         };
         let mut event = event;
         let answer = 'events: loop {
@@ -467,6 +476,21 @@ impl Oracle {
             | Answer::NothingRan
             | Answer::OutOfTurn => {}
         }
+        if let Answer::Rejected {
+            rejection: Rejection::StaleSnapshot { .. },
+            ..
+        } = answer
+            && let State::AwaitingChunk(running) = &known.state
+            && running.identity.cluster != chunk.identity.cluster
+        {
+            // Whether a running transfer of another cluster is a measure can be read in two ways (SR-IDN-004).
+            let event = Event::ChunkArrived {
+                chunk: chunk.clone(),
+                vacancy: Vacancy::Free,
+                older_start: OlderStart::Allowed,
+            };
+            all.push(self.drive(id, event, self.size_limit).0);
+        }
         let meets_stranger = known.state.is_running() && !known.ours && chunk.offset > 0;
         let is_refused = matches!(answer, Answer::Rejected { rejection, .. } if !rejection.is_verdict());
         if meets_stranger && !is_refused {
@@ -505,6 +529,7 @@ impl Oracle {
             size_limit: self.size_limit,
             armed: &mut armed,
             exceeded: false,
+            keeps_bytes: self.keeps_bytes,
         };
         let created = if chunk.offset == 0 { files.create() } else { Ok(()) };
         created.and_then(|()| files.write(chunk.offset, chunk.data())).err()
@@ -570,8 +595,12 @@ impl Oracle {
             Err(error) => return vec![self.unchanged(rejected(&Rejection::InvalidDatabaseId(error), 0))],
         };
         let mut all = vec![self.abort_one(&id)];
-        let ran = self.known(id.as_str()).state.is_running();
-        if !ran && self.tree.at(&self.partial(&id)) == Some(&Node::Directory) {
+        // A directory that stands there though no removal of its is owed: found at the opening, or an outsider's.
+        let is_ours = match &self.known(id.as_str()).state {
+            State::AwaitingStart(phase) => phase.memory == Memory::RemovalOwed,
+            State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => true,
+        };
+        if !is_ours && self.tree.at(&self.partial(&id)) == Some(&Node::Directory) {
             let (operations, kind): (&[_], _) = (&["remove"], None);
             all.push(self.unchanged(Expected::Failed { operations, kind }));
             all.push(self.unchanged(Expected::Aborted));
