@@ -116,7 +116,7 @@ fn chunk(offset: usize) -> Sent {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..200 {
         race(false)?;
     }

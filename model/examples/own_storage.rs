@@ -133,7 +133,7 @@ impl PowerLoss for Journaled {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let checked = check(Journaled::default, 64)?;
     println!("it keeps the contract: {checked:?}");
     let flawed = || Journaled {

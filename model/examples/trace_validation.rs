@@ -14,7 +14,7 @@ use snapshot_receiver_model::conform::reference::reply;
 use snapshot_receiver_model::conform::scenario::{Data, Envelope};
 use snapshot_receiver_model::conform::talk::Reply;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
     let receiver = Receiver::open(directory.path().join("mirror"), Options::default())?;
     let mut record = vec![r#"{"seq":0,"op":"open","data_dir":"mirror"}"#.to_owned()];

@@ -19,6 +19,7 @@ use crate::report::results::{BugResult, Diagram};
 use crate::search::{Limit, follow, nearest, walk};
 use crate::system::{System, small_systems};
 use crate::trace::Trace;
+use crate::world::Action;
 
 /// Time for one bug on all systems.
 pub const SECONDS_MAX: u64 = 20;
@@ -60,11 +61,16 @@ pub fn counterexample(bug: Bug) -> Option<Trace> {
             let mut exploration = Exploration::<Crc32c>::with_bugs(system, bug.into());
             exploration.goes_on = true;
             if let (Some(found), _) = nearest(&exploration, limit, related) {
+                // Where the first state is wrong, so is the next: a trace has at least one step.
+                let mut actions = found.actions();
+                if actions.is_empty() {
+                    actions.push(Action::Open);
+                }
                 return Some(Trace {
                     system: exploration.system.label(),
                     bugs: bug.into(),
                     broken: found.violated.iter().map(|rule| (*rule).to_owned()).collect(),
-                    actions: found.actions(),
+                    actions,
                 });
             }
         }

@@ -9,6 +9,7 @@
 //! | `scenario`, `reading` | the language: steps, and their JSON; from files, within bounds |
 //! | `talk` | what is asked and answered, as values and as the lines of the wire protocol |
 //! | `tree` | a directory tree as a value: what stands where |
+//! | `expected`, `known`, `calls` | an answer that is due; what is known of a database; its calls on the modelled directory |
 //! | `oracle`, `blame` | what each step must answer and leave behind; which clause a difference breaks |
 //! | `door`, `process`, `rust` | the ways to a receiver: the trait of all, a child process, a Rust value |
 //! | `run` | one scenario through one door |
@@ -32,13 +33,16 @@ pub mod baseline;
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod blame;
+mod calls;
 pub mod campaign;
 pub mod door;
+mod expected;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod export;
+mod known;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "most steps and answers fall through to one general rule"
