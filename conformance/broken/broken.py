@@ -271,9 +271,6 @@ BUGS = {
     "NamesCutShort": ("SR-IDN-002", "names of files are cut to two letters", [
         ("        database, cluster, lsn, total, declared, offset, data, done = envelope\n", "        database, cluster, lsn, total, declared, offset, data, done = envelope\n"
          "        database = database[:2] if VALID_ID.fullmatch(database) else database\n")]),
-    "NamesFolded": ("SR-OFF-004", "names of files are in lower case", [
-        ("        database, cluster, lsn, total, declared, offset, data, done = envelope\n", "        database, cluster, lsn, total, declared, offset, data, done = envelope\n"
-         "        database = database.lower() if VALID_ID.fullmatch(database) else database\n")]),
     "TransfersOffByOne": ("SR-CON-005", "one transfer more than declared may run", [
         ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) > TRANSFERS_MAX:")]),
     "CommitsTakePlaces": ("SR-CON-005", "a commit does not free its place", [

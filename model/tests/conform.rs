@@ -189,6 +189,10 @@ const HIDDEN: &[(Bug, &str)] = &[
         Bug::OrphanForgotten,
         "what is owed shows only where a removal fails again",
     ),
+    (
+        Bug::RemovalHidesCause,
+        "where a failing call meets a verdict, either answer is right",
+    ),
     (Bug::CommitForgotten, "a forgotten commit is exempt"),
     (Bug::ReportCounterReset, "reports are not visible here"),
     (Bug::RestartKeepsReports, "reports are not visible here"),
@@ -196,6 +200,12 @@ const HIDDEN: &[(Bug, &str)] = &[
     (Bug::FollowingEarly, "reports are not visible here"),
     (Bug::FollowingTwice, "reports are not visible here"),
     (Bug::FollowingMissing, "reports are not visible here"),
+];
+
+/// What is seen of these here is another clause that they break as well.
+const SEEN_AS: [(Bug, &str); 2] = [
+    (Bug::FailedPublishLeavesPartial, "SR-ERR-001"),
+    (Bug::LeftoverBlocksCreate, "SR-SEC-002"),
 ];
 
 struct Tooth {
@@ -227,8 +237,18 @@ fn bite(name: &str, clauses: &[&str], results: &Results) -> Tooth {
 }
 
 fn seeded(bug: Bug) -> Tooth {
-    let results = check(&|| Box::new(Seeded::<Crc32c>::new(bug.into())), bug.clauses());
-    bite(bug.name(), bug.clauses(), &results)
+    let make = || -> Box<dyn Receiver> { Box::new(Seeded::<Crc32c>::new(bug.into())) };
+    let seen_as = SEEN_AS
+        .iter()
+        .filter(|(other, _)| *other == bug)
+        .map(|(_, clause)| *clause);
+    let clauses: Vec<&str> = bug.clauses().iter().copied().chain(seen_as).collect();
+    let tooth = bite(bug.name(), &clauses, &check(&make, &clauses));
+    if tooth.caught_by.is_some() {
+        return tooth;
+    }
+    // A scenario of another clause may show it.
+    bite(bug.name(), &clauses, &check(&make, &[]))
 }
 
 #[test]
@@ -488,7 +508,7 @@ fn left_behind() -> Vec<String> {
     processes
         .filter(|process| text(process.join("environ")).contains(&mark))
         .map(|process| text(process.join("cmdline")))
-        .filter(|command| command.starts_with("sleep\01000"))
+        .filter(|command| command.starts_with("sleep\x001000"))
         .collect()
 }
 
@@ -517,22 +537,24 @@ fn the_gate_ends_with_the_documented_codes_and_leaves_nothing() {
     let (place, failures) = (scratch.path().display().to_string(), made.path().display().to_string());
     let right = format!("{python} conformance/adapters/adapter.py");
     let gap = format!("{python} conformance/broken/broken.py GapAccepted");
+    let zero = format!("{python} conformance/broken/broken.py CrcZeroUnchecked");
     let minimal = format!("{python} conformance/others/minimal.py");
     let nonsense = format!("{python} conformance/broken/bad.py nonsense 3");
     let baseline = made.path().join("baseline");
-    std::fs::write(&baseline, "# known\nSR-OFF-003 to be mended next week\n").expect("a file");
+    std::fs::write(&baseline, "# known\nSR-CRC-002 to be mended next week\n").expect("a file");
     let baseline = baseline.display().to_string();
-    let (off, crc) = (["--clause", "SR-OFF-003"], ["--clause", "SR-CRC-003"]);
+    let (off, crc) = (["--clause", "SR-OFF-003"], ["--clause", "SR-CRC-002"]);
     let known = ["--baseline", &baseline];
-    let cases: [(i32, &str, Vec<&str>); 9] = [
+    let cases: [(i32, &str, Vec<&str>); 10] = [
         (0, &right, off.to_vec()),
         (2, &right, vec!["--clause", "SR-OFF-999"]),
         (2, "", vec![]),
         (2, &right, vec!["--baseline", "/nonexistent"]),
         (4, &minimal, vec!["--clause", "SR-ABT-001"]),
         (100, &gap, off.to_vec()),
-        (0, &gap, [off, crc, known].concat()),
-        (100, &right, [off, known].concat()),
+        (100, &zero, [off, crc].concat()),
+        (0, &zero, [off, crc, known].concat()),
+        (100, &right, [crc, known].concat()),
         (101, &nonsense, off.to_vec()),
     ];
     for (code, command, more) in cases {

@@ -502,7 +502,11 @@ fn by_partial(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         (Step::Malformed { .. }, _) => vec!["SR-SEC-003"],
         (_, Expected::Aborted) => vec!["SR-ABT-001"],
         (_, Expected::Pending(_)) if is_start && facts.planted => vec!["SR-SEC-002"],
-        (_, Expected::Pending(_)) if is_start && case.known.state.is_running() => vec!["SR-OFF-001", "SR-OFF-004"],
+        (_, Expected::Pending(_)) if is_start && case.known.state.is_running() => {
+            let mut clauses = vec!["SR-OFF-001", "SR-OFF-004"];
+            clauses.extend(keeps_the_old_end(case).then_some("SR-PUB-004"));
+            clauses
+        }
         (_, Expected::Pending(_)) => vec!["SR-OFF-004"],
         (_, Expected::Rejected { reason, .. }) => match *reason {
             "length_mismatch" => vec!["SR-LEN-001"],
@@ -517,6 +521,18 @@ fn by_partial(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         (_, Expected::Committed { .. }) => vec!["SR-PUB-004"],
         (_, Expected::Opened | Expected::Closed | Expected::Errored | Expected::Nothing) => vec!["SR-OFF-004"],
     }
+}
+
+/// Whether the start's partial ends with what the attempt before it wrote: it goes on in its file.
+fn keeps_the_old_end(case: &Case<'_>) -> bool {
+    let Some(sent) = envelope(case.step) else { return false };
+    let partial = format!("{RECEIVE}/{}.partial", sent.source_database_id);
+    let (Some(Node::File(before)), Some(Node::File(after))) = (case.before.at(&partial), case.after.at(&partial))
+    else {
+        return false;
+    };
+    let from = usize::try_from(sent.data.length()).unwrap_or(usize::MAX);
+    before.len() > from && before.get(from..) == after.get(from..)
 }
 
 /// The database's snapshot is not as it must be.

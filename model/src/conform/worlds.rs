@@ -120,7 +120,7 @@ pub fn from_trace(trace: &Trace) -> Option<Scenario> {
     let mut told = Told::beginning(&exploration.system);
     for action in &trace.actions {
         let next = exploration.next_state(&world, *action)?;
-        told.take(&exploration, &world, *action);
+        told.take(&exploration, &world, *action, next.is_open);
         world = next;
     }
     let steps = told.healed(&exploration);
@@ -153,10 +153,13 @@ impl Told {
         told
     }
 
-    fn take(&mut self, exploration: &Exploration<Crc32c>, world: &World<Crc32c>, action: Action) {
+    fn take(&mut self, exploration: &Exploration<Crc32c>, world: &World<Crc32c>, action: Action, is_open: bool) {
         match action {
-            // What a source sends shows when it arrives; an opening cannot be made to fail here.
-            Action::Send { .. } | Action::Perform { .. } | Action::OpenFailing { .. } => {}
+            // What a source sends shows when it arrives.
+            Action::Send { .. } | Action::Perform { .. } => {}
+            // An opening cannot be made to fail here; one in which a removal failed has opened all the same.
+            Action::OpenFailing { .. } if !is_open => {}
+            Action::OpenFailing { .. } => self.steps.push(super::export::open()),
             Action::Deliver { snapshot, chunk, wear } => {
                 let envelope = envelope(exploration.chunk(snapshot, chunk, wear));
                 let database = exploration.snapshot(snapshot).identity.database.number();
