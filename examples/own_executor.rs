@@ -52,7 +52,7 @@ impl Executor {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut executor = Executor::default();
     let snapshot = b"what the source cluster sent";
     for (index, data) in snapshot.chunks(10).enumerate() {

@@ -192,6 +192,168 @@ BUGS = {
     "NarrowOffset": ("SR-SEC-003", "an offset is cut to 32 bits", [
         ("database, cluster, lsn, total, declared, offset, data, done = envelope\n",
          "database, cluster, lsn, total, declared, offset, data, done = envelope\n        offset &= U32\n")]),
+    # Subtler ones.
+    "RepeatOfAnotherCluster": ("SR-OFF-002", "a repeated final chunk is answered whatever its cluster", [
+        ("latest[2] == (identity, offset, len(data))", "latest[2] and (latest[2][0][1:], *latest[2][1:]) == (identity[1:], offset, len(data))")]),
+    "RepeatOfAnotherLength": ("SR-OFF-002", "a repeated final chunk is answered whatever its length", [
+        ("latest[2] == (identity, offset, len(data))", "latest[2] and latest[2][:2] == (identity, offset)")]),
+    "RepeatWithoutDone": ("SR-OFF-002", "a repeated final chunk is answered although it does not say done", [
+        ("if done and latest and latest[2] ==", "if latest and latest[2] ==")]),
+    "RepeatTouchesFile": ("SR-IDN-003", "a repeated final chunk empties the snapshot it answers for", [
+        ("                return committed(database, lsn)\n", "                os.truncate(os.open(database + '.snapshot', os.O_RDWR, dir_fd=self.directory), 0)\n"
+         "                return committed(database, lsn)\n")]),
+    "RepeatOverAPath": ("SR-OFF-001", "a start of the same snapshot goes on in its file, which keeps its end", [
+        ("        self.end(database)\n        if database in self.latest:", "        before = self.running.get(database)\n"
+         "        if before and before.identity == identity and before.file is not None:\n            before.offset = before.crc = 0\n"
+         "            return\n        self.end(database)\n        if database in self.latest:")]),
+    "AbortKeepsTransfer": ("SR-ABT-001", "an abort removes the partial, and the transfer goes on", [
+        ("            self.end(each)\n            self.remove(each)\n", "            self.remove(each)\n")]),
+    "AbortForgetsCommit": ("SR-IDN-004", "an abort forgets the latest commit", [
+        ("            self.end(each)\n            self.remove(each)\n", "            self.end(each)\n            self.remove(each)\n"
+         "            self.latest.pop(each, None)\n")]),
+    "AbortOfUnknownFails": ("SR-ABT-003", "an abort of a database that was never seen fails", [
+        ("        known = self.running.keys() | self.owed\n", "        known = self.running.keys() | self.owed\n"
+         "        if database is not None and database not in known and database not in self.latest:\n"
+         "            raise Refused({'reply': 'failed', 'operation': 'remove', 'kind': 'other'})\n")]),
+    "AbortAllEndsOne": ("SR-ABT-001", "an abort of all ends the first", [
+        ("        for each in known if database is None else known & {database}:", "        for each in sorted(known)[:1] if database is None else known & {database}:")]),
+    "OverrunByOne": ("SR-ADM-003", "one byte past the total is taken", [
+        ("if offset + len(data) > total else None", "if offset + len(data) > total + 1 else None")]),
+    "TotalNotReached": ("SR-ADM-003", "a chunk that reaches the total without done is refused", [
+        ("if offset + len(data) > total else None", "if offset + len(data) > total or offset + len(data) == total > 0 and not done else None")]),
+    "EmptyEndRefused": ("SR-OFF-005", "an empty last chunk is refused", [
+        ("        elif overrun:\n", "        elif offset == total and not data:\n            raise rejected('offset_mismatch', resume, offset, offset)\n        elif overrun:\n")]),
+    "EmptyStartIgnored": ("SR-OFF-001", "an empty chunk at 0 is no start while a transfer runs", [
+        ("        if offset == 0:\n            self.start(database, identity)\n", "        if offset == 0 and (data or done or database not in self.running):\n            self.start(database, identity)\n")]),
+    "EmptyCommitsWithoutDone": ("SR-OFF-005", "a snapshot of no bytes commits without done", [
+        ("        if not done:\n", "        if not done and identity[2]:\n")]),
+    "EmptyUnchecked": ("SR-CRC-002", "the checksum of a snapshot of no bytes is not compared", [
+        ("if transfer.crc != declared:", "if total and transfer.crc != declared:")]),
+    "ChecksumLeavesPartial": ("SR-CRC-002", "a CRC mismatch leaves its partial", [
+        ("            raise rejected(\"crc_mismatch\", 0, declared, transfer.crc)", "            self.end(database); return rejected('crc_mismatch', 0, declared, transfer.crc).args[0]")]),
+    "ChecksumKeepsTransfer": ("SR-CRC-002", "after a CRC mismatch the transfer goes on", [
+        ("            raise rejected(\"crc_mismatch\", 0, declared, transfer.crc)", "            return rejected('crc_mismatch', 0, declared, transfer.crc).args[0]")]),
+    "RefusedBytesInChecksum": ("SR-ADM-004", "the bytes of a chunk at a wrong offset are in the checksum", [
+        ("            raise rejected(\"offset_mismatch\", resume, running.offset, offset)\n", "            running.crc = crc32c(running.crc, data)\n"
+         "            raise rejected(\"offset_mismatch\", resume, running.offset, offset)\n")]),
+    "StaleStartEndsTransfer": ("SR-ADM-004", "a refused older start ends the transfer", [
+        ("                raise rejected(\"stale_snapshot\"", "                self.end(database); self.remove(database)\n                raise rejected(\"stale_snapshot\"")]),
+    "OverrunEndsTransfer": ("SR-ADM-004", "a refused overrun ends the transfer", [
+        (OVERRUNS, "        elif overrun:\n            self.end(database); self.remove(database)\n            raise overrun\n")]),
+    "OverrunWrites": ("SR-ADM-003", "a refused overrun was written as far as it fits", [
+        (OVERRUNS, "        elif overrun:\n            os.pwrite(running.file, data[:total - offset], offset)\n            raise overrun\n")]),
+    "IdRefusalEndsTransfers": ("SR-ADM-004", "an envelope of an id that is not valid ends every transfer", [
+        ("            raise rejected(\"invalid_database_id\")\n        if not 1 <=", "            for each in list(self.running):\n                self.end(each); self.remove(each)\n"
+         "            raise rejected(\"invalid_database_id\")\n        if not 1 <=")]),
+    "RefusedStartForgetsRepeat": ("SR-IDN-003", "a refused start ends the answer to a repeated final chunk", [
+        ("        if offset == 0:\n            if total >", "        if offset == 0:\n            if latest:\n                latest = self.latest[database] = latest[:2] + (None,)\n            if total >")]),
+    "LargestCommitCounts": ("SR-IDN-004", "the largest commit is the measure, not the latest", [
+        ("        self.latest[database] = (cluster, lsn, (identity, offset, length) if offset else None)",
+         "        self.latest[database] = (cluster, max(lsn, getattr(self, 'most', 0)), (identity, offset, length) if offset else None)\n"
+         "        self.most = max(lsn, getattr(self, 'most', 0))")]),
+    "LsnSigned": ("SR-IDN-004", "LSNs are compared as signed numbers", [
+        ("            if lsn < newest:", "            if (lsn ^ 1 << 63) < (newest ^ 1 << 63) and newest:")]),
+    "LsnAsFloat": ("SR-IDN-004", "LSNs are compared as floating-point numbers", [
+        ("            if lsn < newest:", "            if float(lsn) < float(newest):")]),
+    "LsnAsText": ("SR-IDN-004", "LSNs are compared as texts", [
+        ("            if lsn < newest:", "            if newest and str(lsn) < str(newest):")]),
+    "StaleAcrossDatabases": ("SR-IDN-004", "the latest commit of any database is the measure", [
+        ("running, latest = self.running.get(database), self.latest.get(database)",
+         "running, latest = self.running.get(database), self.latest.get(database) or next(iter(self.latest.values()), None)")]),
+    "RestartEndsOthers": ("SR-IDN-002", "a start in place of a running transfer ends every other", [
+        ("    def start(self, database, identity):\n", "    def start(self, database, identity):\n"
+         "        for other in list(self.running) if database in self.running else []:\n            self.end(other); self.remove(other)\n")]),
+    "CommitEndsOthers": ("SR-IDN-002", "a commit ends every other transfer", [
+        ("        self.publish(database, transfer)\n", "        self.publish(database, transfer)\n"
+         "        for other in set(self.running) - {database}:\n            self.end(other); self.remove(other)\n")]),
+    "ChecksumShared": ("SR-IDN-002", "one checksum runs over all databases", [
+        ("                transfer.crc = crc32c(transfer.crc, data[:written])\n", "                self.crc = transfer.crc = crc32c(getattr(self, 'crc', 0) if offset else 0, data[:written])\n")]),
+    "NamesCutShort": ("SR-IDN-002", "names of files are cut to two letters", [
+        ("        database, cluster, lsn, total, declared, offset, data, done = envelope\n", "        database, cluster, lsn, total, declared, offset, data, done = envelope\n"
+         "        database = database[:2] if VALID_ID.fullmatch(database) else database\n")]),
+    "TransfersOffByOne": ("SR-CON-005", "one transfer more than declared may run", [
+        ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) > TRANSFERS_MAX:")]),
+    "CommitsTakePlaces": ("SR-CON-005", "a commit does not free its place", [
+        ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) + len(self.latest) >= TRANSFERS_MAX:")]),
+    "VerdictsTakePlaces": ("SR-CON-005", "a verdict does not free its place", [
+        ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) + getattr(self, 'lost', 0) >= TRANSFERS_MAX:"),
+        ("        if transfer.offset != total:\n", "        if transfer.offset != total:\n            self.lost = getattr(self, 'lost', 0) + 1\n")]),
+    "ChunkLimitOffByOne": ("SR-ADM-002", "a chunk of the limit is refused", [
+        ("if len(data) > CHUNK_BYTES_MAX:", "if len(data) >= CHUNK_BYTES_MAX:")]),
+    "ChunkLimitAtStartOnly": ("SR-ADM-002", "a continuation may have any length", [
+        ("if len(data) > CHUNK_BYTES_MAX:", "if offset == 0 and len(data) > CHUNK_BYTES_MAX:")]),
+    "OrphanResumed": ("SR-REC-001", "after a restart a transfer goes on where its partial ends", [
+        ("                if stat.S_ISREG(mode) or stat.S_ISLNK(mode):\n                    self.remove(database)", "                if stat.S_ISREG(mode):\n"
+         "                    self.found = getattr(self, 'found', set()) | {database}\n                elif stat.S_ISLNK(mode):\n                    self.remove(database)"),
+        ('            raise rejected("offset_mismatch", 0, 0, offset)\n',
+         "            if database not in getattr(self, 'found', ()):\n                raise rejected('offset_mismatch', 0, 0, offset)\n"
+         "            file = os.open(database + '.partial', os.O_RDWR, dir_fd=self.directory)\n"
+         "            self.running[database] = running = types.SimpleNamespace(identity=identity, offset=offset, crc=crc32c(0, os.read(file, offset)), file=file)\n")]),
+    "LinksSweptThrough": ("SR-REC-001", "an opening empties what a link of an orphan's name leads to", [
+        ("                if stat.S_ISREG(mode) or stat.S_ISLNK(mode):\n", "                if stat.S_ISLNK(mode):\n"
+         "                    with contextlib.suppress(OSError):\n                        os.truncate(os.path.join('/proc/self/fd', str(self.directory), name), 0)\n"
+         "                if stat.S_ISREG(mode) or stat.S_ISLNK(mode):\n")]),
+    "LinksStay": ("SR-REC-001", "an opening leaves links of an orphan's name", [
+        ("stat.S_ISREG(mode) or stat.S_ISLNK(mode)", "stat.S_ISREG(mode)")]),
+    "PipesSwept": ("SR-REC-001", "an opening removes pipes of an orphan's name", [
+        ("stat.S_ISREG(mode) or stat.S_ISLNK(mode)", "not stat.S_ISDIR(mode)")]),
+    "EmptyOrphansStay": ("SR-REC-001", "an opening leaves empty orphans", [
+        ("stat.S_ISREG(mode) or stat.S_ISLNK(mode):", "stat.S_ISLNK(mode) or stat.S_ISREG(mode) and os.stat(name, dir_fd=self.directory).st_size:")]),
+    "LockEndsWithCommit": ("SR-REC-002", "the first commit lets a second receiver in", [
+        ("        self.publish(database, transfer)\n", "        self.publish(database, transfer)\n        fcntl.flock(self.directory, fcntl.LOCK_UN)\n")]),
+    "LockAtFirstChunk": ("SR-REC-002", "the lock is taken with the first chunk", [
+        ("fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+        ("    def start(self, database, identity):\n", "    def start(self, database, identity):\n        fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n")]),
+    "LockAfterSweep": ("SR-REC-002", "a second receiver sweeps before it is refused", [
+        ("        try:\n            with calls(\"lock\"):", "        self.sweep()\n        try:\n            with calls(\"lock\"):")]),
+    "OpenLeavesPartial": ("SR-REC-004", "opening another directory leaves what ran in the one before", [
+        ("        with contextlib.suppress(Refused):\n            self.abort()\n", "")]),
+    "LockOutlivesClose": ("SR-REC-004", "a closing keeps the lock", [
+        ("            self.abort()\n        os.close(self.directory)\n", "            self.abort()\n")]),
+    "FailedCreateKeepsTransfer": ("SR-ERR-001", "a failed create leaves a transfer without its file", [
+        ("        except Refused:\n            self.end(database)\n            self.remove(database)\n            raise\n\n    def admitted",
+         "        except Refused as refused:\n            if refused.args[0].get('operation') != 'create':\n                self.end(database)\n                self.remove(database)\n            raise\n\n    def admitted"),
+        ("        with calls(\"write\"):\n            while data:", "        with calls(\"write\"):\n            if transfer.file is None:\n                raise OSError(errno.EBADF, 'no file')\n            while data:")]),
+    "FailedWriteKeepsTransfer": ("SR-ERR-001", "after a failed write the transfer goes on", [
+        ("        except Refused:\n            self.end(database)\n            self.remove(database)\n            raise\n\n    def admitted",
+         "        except Refused as refused:\n            if refused.args[0].get('operation') != 'write':\n                self.end(database)\n                self.remove(database)\n            raise\n\n    def admitted")]),
+    "WriteFailureIsARefusal": ("SR-ERR-001", "a failed write is told as the source's fault", [
+        ('        raise Refused({"reply": "failed", "operation": operation, "kind": kind}) from error',
+         "        if operation == 'write':\n            raise rejected('other', 0) from error\n"
+         '        raise Refused({"reply": "failed", "operation": operation, "kind": kind}) from error')]),
+    "WrongOperationTold": ("SR-ERR-001", "every failing call is told as a failed write", [
+        ('"operation": operation, "kind": kind}', '"operation": "write" if operation in ("create", "publish") else operation, "kind": kind}')]),
+    "OwedForgotten": ("SR-ERR-005", "an abort tells a failed removal once, then forgets it", [
+        ("            raise Refused({\"reply\": \"failed\", \"operation\": \"remove\"", "            self.owed.clear()\n            raise Refused({\"reply\": \"failed\", \"operation\": \"remove\"")]),
+    "SnapshotTruncatedFirst": ("SR-PUB-002", "the snapshot is rewritten in place", [
+        ("            os.rename(partial, snapshot, src_dir_fd=self.directory, dst_dir_fd=self.directory)\n",
+         "            data = os.pread(transfer.file, transfer.offset, 0)\n"
+         "            copy = os.open(snapshot, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self.directory)\n"
+         "            os.write(copy, data); os.close(copy)\n            os.unlink(partial, dir_fd=self.directory)\n")]),
+    "OldSnapshotRemovedBeforeRename": ("SR-PUB-002", "the old snapshot is unlinked just before the rename", [
+        ("            os.rename(partial, snapshot,", "            with contextlib.suppress(FileNotFoundError):\n"
+         "                os.unlink(snapshot, dir_fd=self.directory)\n            os.rename(partial, snapshot,")]),
+    "AnsweredBeforeDirectorySync": ("SR-PUB-001", "the directory is synced before the rename", [
+        ("        with calls(\"sync_directory\"):\n            os.fsync(self.directory)\n", ""),
+        ("        with calls(\"publish\"):\n", "        with calls(\"sync_directory\"):\n            os.fsync(self.directory)\n        with calls(\"publish\"):\n")]),
+    "SyncedBeforeLastWrite": ("SR-PUB-001", "the partial is synced before its last bytes are written", [
+        ("        with calls(\"write\"):\n            while data:", "        with calls(\"sync\"):\n            if done:\n                os.fsync(transfer.file)\n        with calls(\"write\"):\n            while data:"),
+        ("            os.fsync(transfer.file)\n        with calls(\"publish\")", "            pass\n        with calls(\"publish\")")]),
+    "ReceiveDirectoryNotSynced": ("SR-PUB-005", "an opening does not sync the receive directory", [
+        ("for path in (receive, data_dir, os.path.dirname(os.path.abspath(data_dir))):", "for path in (data_dir, os.path.dirname(os.path.abspath(data_dir))):")]),
+    "OpeningLeavesAMark": ("SR-PUB-005", "an opening leaves a file beside the data directory", [
+        ("            self.directory = open_directory(receive)\n", "            self.directory = open_directory(receive)\n            open(data_dir + '.opened', 'w').close()\n")]),
+    "LogBesidePartials": ("SR-SEC-001", "a log is written into the receive directory", [
+        ("        transfer, length = self.running[database], len(data)\n", "        transfer, length = self.running[database], len(data)\n"
+         "        os.close(os.open('chunks.log', os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=self.directory))\n")]),
+    "DataBesidePartials": ("SR-SEC-001", "a log is written into the data directory", [
+        ("        transfer, length = self.running[database], len(data)\n", "        transfer, length = self.running[database], len(data)\n"
+         "        os.close(os.open('../chunks.log', os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=self.directory))\n")]),
+    "NeverDone": ("SR-OFF-005", "the last chunk stays pending", [
+        ("        if not done:\n", "        if not done or offset:\n")]),
+    "WedgedAfterVerdict": ("SR-LIV-001", "after three verdicts nothing starts any more", [
+        ("        if transfer.offset != total:\n", "        if transfer.offset != total:\n            self.bad = getattr(self, 'bad', 0) + 1\n"),
+        ("            if total > SNAPSHOT_BYTES_MAX:\n", "            if getattr(self, 'bad', 0) >= 1:\n                raise rejected('other')\n            if total > SNAPSHOT_BYTES_MAX:\n")]),
 }
 
 # Mistakes of the adapter itself: what it lets through is no envelope.

@@ -283,6 +283,20 @@ impl<const BYTES: usize> Disk<BYTES> {
         }
     }
 
+    /// The open partial takes the name of a database's snapshot.
+    ///
+    /// # Errors
+    /// Nothing stands under the partial's name; or more renames are pending than are modelled.
+    pub fn rename(&mut self, partial: Handle, snapshot: u8) -> Result<(), StorageError> {
+        let file = self.files_mut(partial.database).partial.take();
+        let file = file.ok_or(FailureKind::Other)?;
+        let files = self.files_mut(snapshot);
+        files.snapshots.try_push(Some(file)).map_err(|_| FailureKind::Full)?;
+        files.names.age();
+        files.names.add(Name::Absent, files.visible());
+        Ok(())
+    }
+
     fn open(&mut self, handle: Handle) -> Result<&mut File<BYTES>, StorageError> {
         let files = self.files_mut(handle.database);
         files.partial.as_mut().ok_or_else(|| FailureKind::Other.into())
@@ -331,13 +345,7 @@ impl<const BYTES: usize> Storage<u8> for Disk<BYTES> {
     }
 
     fn publish(&mut self, partial: Handle, verified: &Verified<u8>) -> Result<(), StorageError> {
-        let file = self.files_mut(partial.database).partial.take();
-        let file = file.ok_or(FailureKind::Other)?;
-        let files = self.files_mut(verified.database().number());
-        files.snapshots.try_push(Some(file)).map_err(|_| FailureKind::Full)?;
-        files.names.age();
-        files.names.add(Name::Absent, files.visible());
-        Ok(())
+        self.rename(partial, verified.database().number())
     }
 
     fn sync_directory(&mut self, directory: Directory) -> Result<(), StorageError> {

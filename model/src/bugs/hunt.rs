@@ -18,6 +18,8 @@ use crate::report::diagram::diagram;
 use crate::report::results::{BugResult, Diagram};
 use crate::search::{Limit, follow, nearest, walk};
 use crate::system::{System, small_systems};
+use crate::trace::Trace;
+use crate::world::Action;
 
 /// Time for one bug on all systems.
 pub const SECONDS_MAX: u64 = 20;
@@ -43,6 +45,37 @@ pub fn hunt_all(blindness: Blindness, mut told: impl FnMut(&BugResult)) -> Vec<B
     told(&result);
     results.push(result);
     results
+}
+
+/// The shortest way to a rule of a clause that the bug breaks, on the smallest system that shows it.
+#[must_use]
+pub fn counterexample(bug: Bug) -> Option<Trace> {
+    let related = |rule: &str| bug.clauses().iter().any(|clause| states(rule, clause));
+    for states_max in [FIRST_ROUND_STATES, usize::MAX] {
+        for system in small_systems::<Crc32c>() {
+            let time = Duration::from_secs(SECONDS_MAX);
+            let limit = Limit {
+                states: states_max,
+                time,
+            };
+            let mut exploration = Exploration::<Crc32c>::with_bugs(system, bug.into());
+            exploration.goes_on = true;
+            if let (Some(found), _) = nearest(&exploration, limit, related) {
+                // Where the first state is wrong, so is the next: a trace has at least one step.
+                let mut actions = found.actions();
+                if actions.is_empty() {
+                    actions.push(Action::Open);
+                }
+                return Some(Trace {
+                    system: exploration.system.label(),
+                    bugs: bug.into(),
+                    broken: found.violated.iter().map(|rule| (*rule).to_owned()).collect(),
+                    actions,
+                });
+            }
+        }
+    }
+    None
 }
 
 fn hunt_claimed<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> BugResult {

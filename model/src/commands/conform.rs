@@ -13,9 +13,9 @@ use snapshot_receiver_model::conform::audit::{Audited, audit};
 use snapshot_receiver_model::conform::baseline::{self, Known};
 use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
 use snapshot_receiver_model::conform::door::Broken;
-use snapshot_receiver_model::conform::export::edges;
 use snapshot_receiver_model::conform::process::{Adapter, Process, TIME_LIMIT};
-use snapshot_receiver_model::conform::random::{enumerated, pairs, random};
+use snapshot_receiver_model::conform::profile;
+use snapshot_receiver_model::conform::reading;
 use snapshot_receiver_model::conform::report;
 use snapshot_receiver_model::conform::results::{BrokenResult, ClauseVerdict, Results, hidden};
 use snapshot_receiver_model::conform::scenario::Scenario;
@@ -203,8 +203,7 @@ enum Named {
 fn named_scenarios(asked: &[String]) -> Result<Vec<Named>, String> {
     let read = |asked: &String| {
         let Ok(text) = std::fs::read_to_string(asked) else {
-            let all = [suite(&usual()), edges(), pairs()].concat();
-            let is_known = all.iter().any(|scenario| scenario.name == *asked);
+            let is_known = profile::named(&usual()).iter().any(|scenario| scenario.name == *asked);
             return if is_known {
                 Ok(Named::Name(asked.clone()))
             } else {
@@ -213,7 +212,7 @@ fn named_scenarios(asked: &[String]) -> Result<Vec<Named>, String> {
                 ))
             };
         };
-        let scenario = serde_json::from_str(&text).map_err(|error| format!("{asked}: {error}"))?;
+        let scenario = reading::read(&text).map_err(|error| format!("{asked}: {error}"))?;
         Ok(Named::Read(Box::new(scenario)))
     };
     asked.iter().map(read).collect()
@@ -274,17 +273,13 @@ fn add_audit(results: &mut Results, audited: Result<Audited, Box<Broken>>) {
 }
 
 fn choose(options: &ConformOptions, named: &[Named], seed: u64, about: &About) -> Vec<Scenario> {
-    let mut all = suite(about);
-    all.extend(edges());
-    if options.profile != ConformProfile::Quick {
-        all.extend(pairs());
-        all.extend(random(about, seed, options.random));
-    }
-    if options.profile == ConformProfile::Exhaustive {
-        all.extend(enumerated(usize::from(options.depth)));
-    }
+    let mut all = match options.profile {
+        ConformProfile::Quick => profile::quick(about),
+        ConformProfile::Standard => profile::standard(about, seed, options.random),
+        ConformProfile::Exhaustive => profile::exhaustive(about, seed, options.random, usize::from(options.depth)),
+    };
     if !named.is_empty() {
-        let known = [all, pairs()].concat();
+        let known = [all, profile::named(about)].concat();
         let of = |asked: &Named| match asked {
             Named::Name(name) => known.iter().find(|scenario| scenario.name == *name).cloned(),
             Named::Read(scenario) => Some(scenario.as_ref().clone()),

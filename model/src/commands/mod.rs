@@ -62,9 +62,10 @@ enum Command {
         #[command(flatten)]
         layers: LayerOptions,
     },
-    /// Take a counterexample again, step by step: on the world and on real files.
+    /// Take a counterexample again, step by step, on the world and on real files; or ask whether the
+    /// reference would have answered as a recorded conversation says (JSON lines of the kit's protocol).
     Replay {
-        /// A trace that a failing run wrote.
+        /// A trace that a failing run wrote, or a recorded conversation.
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Print it as a Mermaid sequence diagram instead.

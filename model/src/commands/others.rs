@@ -12,6 +12,7 @@ use snapshot_receiver_model::bugs::hunt::{defects, hunt, hunt_all};
 use snapshot_receiver_model::bugs::layers::LAYERS;
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::Blindness;
+use snapshot_receiver_model::conform::recorded::{self, RecordedError};
 use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::fuzzing::record::{InputTrace, Recorded};
 use snapshot_receiver_model::lies;
@@ -180,6 +181,13 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
         Ok(text) => text,
         Err(error) => return usage(&format!("{}: {error}", file.display())),
     };
+    if recorded::is_recorded(&text) {
+        return if as_mermaid {
+            usage("a recorded conversation has no diagram")
+        } else {
+            replay_conversation(file, &text)
+        };
+    }
     let trace = match Recorded::parse(&text) {
         Ok(Recorded::World(trace)) => trace,
         Ok(Recorded::Input(_)) if as_mermaid => return usage("a fuzz target's input has no diagram"),
@@ -239,6 +247,34 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
             Ok(COULD_NOT_CHECK)
         }
     }
+}
+
+/// Would the reference have answered so?
+fn replay_conversation(file: &Path, text: &str) -> io::Result<u8> {
+    let seen = match recorded::validate(text) {
+        Ok(seen) => seen,
+        Err(error @ RecordedError::Empty) => {
+            eprintln!("gate: {}: {error}", file.display());
+            return Ok(NOTHING_RAN);
+        }
+        Err(error @ RecordedError::Line { .. }) => return usage(&format!("{}: {error}", file.display())),
+    };
+    for (line, clause, what) in &seen.complaints {
+        println!("line {line}: {clause} (SHOULD): {what}");
+    }
+    let Some(difference) = seen.difference else {
+        println!("pass: the reference explains all {} answers", seen.exchanges);
+        return Ok(PASS);
+    };
+    println!("line {}: {}", difference.line, difference.asked);
+    println!("    recorded:  {}", difference.actual);
+    println!("    reference: {}", difference.expected.join("; or "));
+    println!("    breaks:    {}", difference.clauses.join(" "));
+    println!(
+        "FAIL: the reference would not have answered so, after {} answers that it explains",
+        seen.exchanges
+    );
+    Ok(FAILED)
 }
 
 fn replay_input(trace: &InputTrace) -> io::Result<u8> {

@@ -26,7 +26,7 @@ pub const STRACE: &[&str] = &[
     // A question mark: not every machine has every call.
     "trace=?open,?openat,?openat2,?creat,?write,?pwrite64,?writev,?pwritev,?pwritev2,?sendto,?sendmsg,\
      ?copy_file_range,?sendfile,?splice,?fallocate,?ftruncate,?fsync,?fdatasync,?syncfs,?sync,?sync_file_range,\
-     ?msync,?rename,?renameat,?renameat2,?link,?linkat,?io_uring_setup,?io_uring_enter",
+     ?msync,?rename,?renameat,?renameat2,?link,?linkat,?unlink,?unlinkat,?truncate,?io_uring_setup,?io_uring_enter",
 ];
 
 /// What was seen.
@@ -228,9 +228,11 @@ fn judge(calls: &[Call], data_dir: &Path) -> Audited {
                 "SR-PUB-001",
                 format!("commit {number}: no rename of db.partial to db.snapshot before committed was answered"),
             ));
+            wrong.extend(in_its_place(calls, number, from, answer));
             continue;
         };
         wrong.extend(order(calls, number, from, rename, answer, &receive));
+        wrong.extend(in_its_place(calls, number, from, rename));
         from = answer.began;
     }
     if committed.is_empty() {
@@ -244,6 +246,26 @@ fn is_publication(call: &Call) -> bool {
         && call.succeeded()
         && call.text.contains("db.partial\"")
         && call.text.contains("db.snapshot\"")
+}
+
+/// Until the rename, nobody takes away or opens for writing what stands under the snapshot's name.
+fn in_its_place(calls: &[Call], number: usize, from: usize, rename: &Call) -> Option<(&'static str, String)> {
+    let touches = |call: &&Call| {
+        let is_earlier = call.began >= from && call.began < rename.began && call.succeeded();
+        let takes_away = call.name.starts_with("unlink") || call.name.starts_with("rename");
+        let writes = ["O_WRONLY", "O_RDWR", "O_TRUNC"];
+        let opens = call.name.starts_with("open") && writes.iter().any(|flag| call.text.contains(flag));
+        let truncates = call.name == "truncate" || call.name == "creat";
+        is_earlier && call.text.contains("db.snapshot\"") && (takes_away || opens || truncates)
+    };
+    let call = calls.iter().find(touches)?;
+    Some((
+        "SR-PUB-002",
+        format!(
+            "commit {number}: {} of db.snapshot before the rename: a crash there leaves none, or a part",
+            call.name
+        ),
+    ))
 }
 
 /// Data written, file synced, renamed, directory synced, and only then answered.
@@ -349,6 +371,12 @@ mod tests {
             "resumed>) = 0\n7 pwrite64(4</s/data/recv_snapshots/db.partial>, \"x\", 1, 3) = 1\n",
         );
         assert_eq!(clauses(&late), ["SR-PUB-001"]);
+        let renames = "7 renameat(";
+        let unlinked = GOOD.replace(
+            renames,
+            &format!("7 unlinkat(3</s/data/recv_snapshots>, \"db.snapshot\", 0) = 0\n{renames}"),
+        );
+        assert_eq!(clauses(&unlinked), ["SR-PUB-002"]);
         let (head, tail) = GOOD
             .rsplit_once("7 fsync(3</s/data/recv_snapshots>) = 0\n")
             .expect("the directory's sync");

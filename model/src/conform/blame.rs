@@ -254,6 +254,12 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
                 Some(Reply::Pending { .. }) if empty => vec!["SR-CRC-003"],
                 Some(Reply::Pending { .. }) => vec!["SR-OFF-005", "SR-LIV-001"],
                 Some(Reply::Rejected { .. }) if empty => vec!["SR-CRC-003"],
+                // All bytes are there, and an empty last chunk says so.
+                Some(Reply::Rejected { .. })
+                    if chunk.is_some_and(|chunk| chunk.data.length() == 0) && history(facts).is_none() =>
+                {
+                    vec!["SR-OFF-005"]
+                }
                 Some(Reply::Rejected { reason, .. }) => refused_wrongly(case, reason.as_deref().unwrap_or_default()),
                 _ if facts.planted => vec!["SR-SEC-002"],
                 _ => vec!["SR-ERR-001"],
@@ -269,7 +275,11 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         Expected::Opened => {
             let stuck = |node: &Node| matches!(node, Node::Directory | Node::Special);
             let orphan = |(path, node): (&String, &Node)| path.ends_with(".partial") && stuck(node);
-            if case.before.nodes.iter().any(orphan) {
+            let is_locked = matches!(case.reply, Some(Reply::Failed { operation, .. }) if operation == "lock");
+            if is_locked {
+                // Nobody has it open: what was closed, or killed, still holds its lock.
+                vec!["SR-REC-004", "SR-REC-002"]
+            } else if case.before.nodes.iter().any(orphan) {
                 vec!["SR-REC-003"]
             } else if case.before.at(DATA).is_none() {
                 vec!["SR-PUB-005"]
@@ -300,7 +310,15 @@ fn refused_wrongly(case: &Case<'_>, reason: &str) -> Vec<&'static str> {
     };
     let by_history = history(facts);
     let mut clauses: Vec<&'static str> = by_history.into_iter().chain(by_reason).collect();
+    let begins_anew = is_start && !case.known.state.is_running();
+    if begins_anew {
+        // What ended has not: it is still in the way of a start.
+        clauses.extend(ended_by(facts.ended));
+    }
     if !clauses.is_empty() {
+        if begins_anew && by_reason.is_none() {
+            clauses.push("SR-LIV-001");
+        }
         return clauses;
     }
     clauses.push(if !is_start {
@@ -308,7 +326,7 @@ fn refused_wrongly(case: &Case<'_>, reason: &str) -> Vec<&'static str> {
     } else if case.known.state.is_running() {
         "SR-OFF-001"
     } else {
-        ended_by(facts.ended).unwrap_or("SR-LIV-001")
+        "SR-LIV-001"
     });
     clauses
 }
@@ -463,8 +481,15 @@ fn by_place(case: &Case<'_>, expected: &Expected, mismatch: &Mismatch) -> Vec<&'
         (true, true) => by_partial(case, expected),
         (true, false) => by_snapshot(case, expected),
         (false, true) if matches!(case.step, Step::Abort { .. }) => vec!["SR-ABT-001", "SR-IDN-002"],
+        (false, _) if is_refusal(expected) => vec!["SR-ADM-004", "SR-IDN-002"],
         (false, _) => vec!["SR-IDN-002"],
     }
+}
+
+/// Whether the envelope had to be refused, and so to change nothing at all.
+fn is_refusal(expected: &Expected) -> bool {
+    let verdicts = ["length_mismatch", "crc_mismatch"];
+    matches!(expected, Expected::Rejected { reason, .. } if !verdicts.contains(reason))
 }
 
 /// The database's partial is not as it must be.
@@ -477,7 +502,11 @@ fn by_partial(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         (Step::Malformed { .. }, _) => vec!["SR-SEC-003"],
         (_, Expected::Aborted) => vec!["SR-ABT-001"],
         (_, Expected::Pending(_)) if is_start && facts.planted => vec!["SR-SEC-002"],
-        (_, Expected::Pending(_)) if is_start && case.known.state.is_running() => vec!["SR-OFF-001", "SR-OFF-004"],
+        (_, Expected::Pending(_)) if is_start && case.known.state.is_running() => {
+            let mut clauses = vec!["SR-OFF-001", "SR-OFF-004"];
+            clauses.extend(keeps_the_old_end(case).then_some("SR-PUB-004"));
+            clauses
+        }
         (_, Expected::Pending(_)) => vec!["SR-OFF-004"],
         (_, Expected::Rejected { reason, .. }) => match *reason {
             "length_mismatch" => vec!["SR-LEN-001"],
@@ -492,6 +521,18 @@ fn by_partial(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         (_, Expected::Committed { .. }) => vec!["SR-PUB-004"],
         (_, Expected::Opened | Expected::Closed | Expected::Errored | Expected::Nothing) => vec!["SR-OFF-004"],
     }
+}
+
+/// Whether the start's partial ends with what the attempt before it wrote: it goes on in its file.
+fn keeps_the_old_end(case: &Case<'_>) -> bool {
+    let Some(sent) = envelope(case.step) else { return false };
+    let partial = format!("{RECEIVE}/{}.partial", sent.source_database_id);
+    let (Some(Node::File(before)), Some(Node::File(after))) = (case.before.at(&partial), case.after.at(&partial))
+    else {
+        return false;
+    };
+    let from = usize::try_from(sent.data.length()).unwrap_or(usize::MAX);
+    before.len() > from && before.get(from..) == after.get(from..)
 }
 
 /// The database's snapshot is not as it must be.

@@ -59,7 +59,7 @@ struct Campaign<'a> {
     /// Whether the scenario before ended in a mistake.
     wrong_before: bool,
     scenarios_run: usize,
-    passed_over: usize,
+    passed_over: Vec<String>,
     skipped: Vec<String>,
 }
 
@@ -89,7 +89,7 @@ pub fn campaign(door: &mut dyn Door, plan: &Plan, choose: impl FnOnce(&About) ->
         silences: 0,
         wrong_before: false,
         scenarios_run: 0,
-        passed_over: 0,
+        passed_over: Vec::new(),
         skipped: Vec::new(),
     };
     match campaign.door.start() {
@@ -248,8 +248,8 @@ impl Campaign<'_> {
     }
 
     fn pass_over(&mut self, scenario: &Scenario, verdict: ClauseVerdict, why: &str) {
-        self.passed_over += 1;
         let line = format!("{}: {why}", scenario.name);
+        self.passed_over.push(line.clone());
         if verdict == ClauseVerdict::NotVisible && scenario.origin == Origin::Written {
             self.skipped.push(line);
         }
@@ -426,7 +426,7 @@ impl Campaign<'_> {
             about: self.about,
             profile: self.plan.profile.clone(),
             scenarios_run: self.scenarios_run,
-            scenarios_passed_over: self.passed_over,
+            passed_over: self.passed_over,
             seconds: elapsed.as_secs_f64(),
             seed: self.plan.seed,
             strict: self.plan.strict,

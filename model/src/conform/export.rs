@@ -38,7 +38,8 @@ fn with(step: Step, change: impl FnOnce(&mut Envelope)) -> Step {
     }
 }
 
-fn open() -> Step {
+/// An opening of the scenario's data directory.
+pub(super) fn open() -> Step {
     Step::Open {
         data_dir: DATA.to_owned(),
     }

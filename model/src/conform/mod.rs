@@ -6,14 +6,19 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `scenario` | the language: steps, and their JSON |
+//! | `scenario`, `reading` | the language: steps, and their JSON; from files, within bounds |
 //! | `talk` | what is asked and answered, as values and as the lines of the wire protocol |
 //! | `tree` | a directory tree as a value: what stands where |
+//! | `expected`, `known`, `calls` | an answer that is due; what is known of a database; its calls on the modelled directory |
 //! | `oracle`, `blame` | what each step must answer and leave behind; which clause a difference breaks |
 //! | `door`, `process`, `rust` | the ways to a receiver: the trait of all, a child process, a Rust value |
 //! | `run` | one scenario through one door |
 //! | `suite` | the scenarios written by hand, clause by clause |
-//! | `export`, `random` | scenarios from the model; by chance, by combination, by enumeration |
+//! | `export`, `worlds` | scenarios from the model: the table's edges; seeded bugs' counterexamples, and what fuzzers found |
+//! | `random` | by chance, by combination, by enumeration |
+//! | `restarts` | a kill at every boundary between two steps, and inside steps |
+//! | `profile` | which scenarios a profile has |
+//! | `recorded` | conversations recorded in production, held against the oracle |
 //! | `shrink` | the shortest scenario that still fails |
 //! | `reference`, `seeded` | the shipped receiver, and the model's seeded bugs, behind the Rust door |
 //! | `audit` | the order of system calls, where `strace` is |
@@ -28,26 +33,37 @@ pub mod baseline;
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod blame;
+mod calls;
 pub mod campaign;
 pub mod door;
+mod expected;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod export;
+mod known;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod oracle;
 pub mod process;
+pub mod profile;
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod random;
+pub mod reading;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod recorded;
 pub mod reference;
 pub mod report;
+pub mod restarts;
 pub mod results;
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -74,3 +90,8 @@ pub mod tree;
     reason = "most steps and answers fall through to one general rule"
 )]
 pub mod vectors;
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most steps and answers fall through to one general rule"
+)]
+pub mod worlds;

@@ -10,52 +10,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot_receiver::executor::{partial_name, snapshot_name};
 use snapshot_receiver::protocol::{
     AwaitingStart, Chunk, DatabaseId, Effect, Event, Failure, FailureKind, FinalChunk, Limits, Memory, OlderStart,
-    Operation, Rejection, Reply as Answer, State, Text, Vacancy, needs_place, step,
+    Rejection, Reply as Answer, State, Text, Vacancy, needs_place, step,
 };
 
+use super::calls::Files;
+use super::expected::{failed, rejected};
+use super::known::{forget, note_refusal};
 use super::scenario::{DATA, Envelope};
 use super::talk::About;
 use super::tree::{Node, Tree};
 
-/// What must be answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// `opened`
-    Opened,
-    /// `pending`
-    Pending(u64),
-    /// `committed`
-    Committed {
-        /// The LSN.
-        lsn: u64,
-        /// The path, relative to the data directory.
-        path: String,
-    },
-    /// `rejected`
-    Rejected {
-        /// The reason's name.
-        reason: &'static str,
-        /// Expected and actual, where the reason has them.
-        values: Option<(u64, u64)>,
-        /// Where the source can go on.
-        resume: u64,
-    },
-    /// `failed`, with one of these operations; any where there is none.
-    Failed {
-        /// The operations' names.
-        operations: &'static [&'static str],
-        /// The kind; either where there is none.
-        kind: Option<&'static str>,
-    },
-    /// `aborted`
-    Aborted,
-    /// `closed`
-    Closed,
-    /// `errored`: the request was none.
-    Errored,
-    /// Nothing: the receiver was ended.
-    Nothing,
-}
+pub use super::calls::Armed;
+pub use super::expected::Expected;
+pub use super::known::{Ended, Facts, Known};
 
 /// One answer that is right, and what follows from it.
 #[derive(Clone, Debug)]
@@ -72,65 +39,6 @@ pub struct Alternative {
     pub complaint: Option<(&'static str, &'static str)>,
     /// The fault had no effect: nothing can be judged.
     pub void: Option<&'static str>,
-}
-
-/// One database.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
-    /// The reference's state.
-    pub state: State,
-    /// Whether what stands under the partial's name is the attempt's file.
-    pub ours: bool,
-    /// The final chunk of the last commit before a restart.
-    pub forgotten: Option<FinalChunk<Text>>,
-    /// What happened, for `blame`.
-    pub facts: Facts,
-}
-
-/// What happened to a database, as far as it tells whose fault a difference is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// Since its last admitted chunk, an envelope was refused.
-    pub refused: bool,
-    /// Since its last admitted chunk, something happened to another database.
-    pub others: bool,
-    /// Since its last admitted chunk, a line came that was no request.
-    pub malformed: bool,
-    /// An outsider put something under its names.
-    pub planted: bool,
-    /// The running attempt began while another ran.
-    pub restarted: bool,
-    /// How the last attempt ended.
-    pub ended: Ended,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ended {
-    /// None has.
-    #[default]
-    Never,
-    /// By a commit.
-    Committed,
-    /// By a verdict on its length.
-    Length,
-    /// By a verdict on its checksum.
-    Checksum,
-    /// By a failing call.
-    Failed,
-    /// By an abort.
-    Aborted,
-    /// With the process.
-    Restarted,
-}
-
-/// A call that is made to fail, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Armed {
-    /// Which.
-    pub operation: Operation,
-    /// How.
-    pub kind: FailureKind,
 }
 
 /// Everything that is known about a receiver under test.
@@ -151,96 +59,8 @@ pub struct Oracle {
     pub size_limit: Option<(u64, FailureKind)>,
     /// A call that is to fail.
     pub armed: Option<Armed>,
-}
-
-/// The places of one database, with what decides whether a call on them works.
-struct Files<'a> {
-    tree: &'a mut Tree,
-    open: &'a mut BTreeSet<String>,
-    partial: String,
-    snapshot: String,
-    ours: bool,
-    size_limit: Option<(u64, FailureKind)>,
-    armed: &'a mut Option<Armed>,
-    exceeded: bool,
-}
-
-impl Files<'_> {
-    fn perform(&mut self, effect: &Effect<Text, Vec<u8>>) -> Result<(), Failure> {
-        match effect {
-            Effect::Create => self.create(),
-            Effect::Write { offset, data } => self.write(*offset, data),
-            Effect::Sync => self.fails(Operation::Sync),
-            Effect::Publish(_) => self.publish(),
-            Effect::SyncDirectory => self.fails(Operation::SyncDirectory),
-            Effect::Remove => self.remove(),
-            Effect::Report(_) | Effect::Reply(_) => Ok(()),
-        }
-    }
-
-    fn fails(&mut self, operation: Operation) -> Result<(), Failure> {
-        match self.armed.take_if(|armed| armed.operation == operation) {
-            Some(Armed { operation, kind }) => Err(Failure { operation, kind }),
-            None => Ok(()),
-        }
-    }
-
-    fn create(&mut self) -> Result<(), Failure> {
-        self.fails(Operation::Create)?;
-        if self.tree.at(&self.partial) == Some(&Node::Directory) {
-            let (operation, kind) = (Operation::Create, FailureKind::DirectoryInTheWay);
-            return Err(Failure { operation, kind });
-        }
-        self.tree.put(&self.partial, Node::file(""));
-        self.open.remove(&self.partial);
-        self.ours = true;
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, data: &[u8]) -> Result<(), Failure> {
-        self.fails(Operation::Write)?;
-        let end = offset + data.len() as u64;
-        if let Some((_, kind)) = self.size_limit.filter(|(limit, _)| end > *limit) {
-            self.exceeded = true;
-            let operation = Operation::Write;
-            return Err(Failure { operation, kind });
-        }
-        if self.ours
-            && let Some(Node::File(bytes)) = self.tree.at(&self.partial)
-        {
-            let mut bytes = bytes.as_ref().clone();
-            // The reference writes where the file ends.
-            bytes.extend_from_slice(data);
-            self.tree.put(&self.partial, Node::file(bytes));
-        }
-        Ok(())
-    }
-
-    fn publish(&mut self) -> Result<(), Failure> {
-        self.fails(Operation::Publish)?;
-        let (operation, kind) = (Operation::Publish, FailureKind::Other);
-        if !self.ours || self.tree.at(&self.snapshot) == Some(&Node::Directory) {
-            return Err(Failure { operation, kind });
-        }
-        let file = self.tree.nodes.remove(&self.partial);
-        let file = file.ok_or(Failure { operation, kind })?;
-        self.tree.put(&self.snapshot, file);
-        Ok(())
-    }
-
-    fn remove(&mut self) -> Result<(), Failure> {
-        self.fails(Operation::Remove)?;
-        if self.tree.at(&self.partial) == Some(&Node::Directory) {
-            let (operation, kind) = (Operation::Remove, FailureKind::Other);
-            return Err(Failure { operation, kind });
-        }
-        if !self.ours && self.tree.at(&self.partial).is_some() {
-            // Somebody else's: whether it goes too is nobody's promise.
-            self.open.insert(self.partial.clone());
-        }
-        self.tree.take_away(&self.partial);
-        Ok(())
-    }
+    /// Whether files are kept as their bytes, or as their lengths alone: for who does not see files.
+    pub keeps_bytes: bool,
 }
 
 impl Oracle {
@@ -260,6 +80,7 @@ impl Oracle {
             databases: BTreeMap::new(),
             size_limit: None,
             armed: None,
+            keeps_bytes: true,
         }
     }
 
@@ -330,6 +151,7 @@ impl Oracle {
             size_limit,
             armed: &mut armed,
             exceeded: false,
+            keeps_bytes: self.keeps_bytes,
         };
         let mut event = event;
         let answer = 'events: loop {
@@ -467,6 +289,21 @@ impl Oracle {
             | Answer::NothingRan
             | Answer::OutOfTurn => {}
         }
+        if let Answer::Rejected {
+            rejection: Rejection::StaleSnapshot { .. },
+            ..
+        } = answer
+            && let State::AwaitingChunk(running) = &known.state
+            && running.identity.cluster != chunk.identity.cluster
+        {
+            // Whether a running transfer of another cluster is a measure can be read in two ways (SR-IDN-004).
+            let event = Event::ChunkArrived {
+                chunk: chunk.clone(),
+                vacancy: Vacancy::Free,
+                older_start: OlderStart::Allowed,
+            };
+            all.push(self.drive(id, event, self.size_limit).0);
+        }
         let meets_stranger = known.state.is_running() && !known.ours && chunk.offset > 0;
         let is_refused = matches!(answer, Answer::Rejected { rejection, .. } if !rejection.is_verdict());
         if meets_stranger && !is_refused {
@@ -505,6 +342,7 @@ impl Oracle {
             size_limit: self.size_limit,
             armed: &mut armed,
             exceeded: false,
+            keeps_bytes: self.keeps_bytes,
         };
         let created = if chunk.offset == 0 { files.create() } else { Ok(()) };
         created.and_then(|()| files.write(chunk.offset, chunk.data())).err()
@@ -570,8 +408,12 @@ impl Oracle {
             Err(error) => return vec![self.unchanged(rejected(&Rejection::InvalidDatabaseId(error), 0))],
         };
         let mut all = vec![self.abort_one(&id)];
-        let ran = self.known(id.as_str()).state.is_running();
-        if !ran && self.tree.at(&self.partial(&id)) == Some(&Node::Directory) {
+        // A directory that stands there though no removal of its is owed: found at the opening, or an outsider's.
+        let is_ours = match &self.known(id.as_str()).state {
+            State::AwaitingStart(phase) => phase.memory == Memory::RemovalOwed,
+            State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => true,
+        };
+        if !is_ours && self.tree.at(&self.partial(&id)) == Some(&Node::Directory) {
             let (operations, kind): (&[_], _) = (&["remove"], None);
             all.push(self.unchanged(Expected::Failed { operations, kind }));
             all.push(self.unchanged(Expected::Aborted));
@@ -741,33 +583,6 @@ impl Oracle {
     }
 }
 
-fn forget(databases: &mut BTreeMap<String, Known>) {
-    for known in databases.values_mut() {
-        let forgotten = match &known.state {
-            State::AwaitingStart(phase) => match &phase.memory {
-                Memory::CommittedBy(last) => Some(last.clone()),
-                Memory::Nothing | Memory::RemovalOwed => known.forgotten.take(),
-            },
-            State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => None,
-        };
-        *known = Known {
-            forgotten,
-            facts: Facts {
-                planted: known.facts.planted,
-                ended: Ended::Restarted,
-                ..Facts::default()
-            },
-            ..Known::default()
-        };
-    }
-}
-
-fn note_refusal(databases: &mut BTreeMap<String, Known>) {
-    for known in databases.values_mut() {
-        known.facts.refused = true;
-    }
-}
-
 /// An envelope as the shipped receiver takes it.
 #[must_use]
 pub fn as_sent(envelope: &Envelope) -> snapshot_receiver::protocol::Envelope<Vec<u8>> {
@@ -780,63 +595,5 @@ pub fn as_sent(envelope: &Envelope) -> snapshot_receiver::protocol::Envelope<Vec
         offset: envelope.offset,
         data: envelope.data.bytes().into_owned(),
         done: envelope.done,
-    }
-}
-
-fn rejected(rejection: &Rejection, resume: u64) -> Expected {
-    Expected::Rejected {
-        reason: rejection.reason(),
-        values: rejection.expected_and_actual(),
-        resume,
-    }
-}
-
-fn failed(failure: Failure) -> Expected {
-    let operations: &[_] = match failure.operation {
-        Operation::Create => &["create"],
-        Operation::Write => &["write"],
-        Operation::Sync => &["sync"],
-        Operation::Publish => &["publish"],
-        Operation::SyncDirectory => &["sync_directory"],
-        Operation::Remove => &["remove"],
-        Operation::Panic => &["panic"],
-    };
-    let kind = match failure.kind {
-        FailureKind::Full => "full",
-        FailureKind::DirectoryInTheWay | FailureKind::Other => "other",
-    };
-    Expected::Failed {
-        operations,
-        kind: Some(kind),
-    }
-}
-
-impl std::fmt::Display for Expected {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Opened => write!(f, "opened"),
-            Self::Pending(bytes) => write!(f, "pending {bytes}"),
-            Self::Committed { lsn, path } => write!(f, "committed LSN {lsn} at {path}"),
-            Self::Rejected { reason, values, resume } => {
-                write!(f, "rejected {reason}")?;
-                if let Some((expected, actual)) = values {
-                    write!(f, ", expected {expected}, actual {actual}")?;
-                }
-                write!(f, ", resume at {resume}")
-            }
-            Self::Failed { operations, kind } => {
-                let any = if operations.is_empty() {
-                    "any operation".to_owned()
-                } else {
-                    operations.join(" or ")
-                };
-                write!(f, "failed {any}")?;
-                kind.map_or(Ok(()), |kind| write!(f, " ({kind})"))
-            }
-            Self::Aborted => write!(f, "aborted"),
-            Self::Closed => write!(f, "closed"),
-            Self::Errored => write!(f, "errored"),
-            Self::Nothing => write!(f, "nothing"),
-        }
     }
 }

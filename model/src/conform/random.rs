@@ -152,12 +152,6 @@ impl<'a> Drawn<'a> {
             snapshot_receiver::protocol::State::AwaitingChunk(phase) => Some(&phase.identity),
             _ => None,
         };
-        // Whether a transfer of another cluster is a measure for an older start can be read in two ways.
-        let of_another = running.is_some_and(|identity| identity.cluster.as_str() != envelope.source_cluster_id);
-        let older = running.is_some_and(|identity| envelope.snapshot_lsn < identity.snapshot_lsn);
-        if envelope.offset == 0 && of_another && older {
-            return true;
-        }
         let forgotten = self.committed.as_ref() != Some(&envelope.source_database_id);
         let beyond = envelope.total_bytes > 1 << 20;
         match expected {

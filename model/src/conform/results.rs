@@ -143,8 +143,8 @@ pub struct Results {
     pub profile: String,
     /// Scenarios that ran.
     pub scenarios_run: usize,
-    /// Those among them that are unsupported or not visible here.
-    pub scenarios_passed_over: usize,
+    /// Those beside them that are unsupported or not visible here, each with why.
+    pub passed_over: Vec<String>,
     /// Wall time.
     pub seconds: f64,
     /// The seed of what was drawn at random.

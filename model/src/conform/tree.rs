@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::scenario::{RECEIVE, Thing, fill, shown};
+use super::scenario::{Thing, fill, shown};
 
 /// What stands under a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Tree {
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if prefix == RECEIVE && name.starts_with('.') {
+            if is_receive(prefix) && name.starts_with('.') {
                 continue;
             }
             let path = if prefix.is_empty() {
@@ -175,6 +175,12 @@ impl Tree {
         };
         self.nodes.iter().filter(telling).map(line).collect()
     }
+}
+
+/// Whether a path is the receive directory of some data directory: a scenario may open several.
+fn is_receive(path: &str) -> bool {
+    path.strip_suffix("recv_snapshots")
+        .is_some_and(|above| above.ends_with('/'))
 }
 
 /// Puts a thing on the real disk and into the modelled tree.

@@ -4,6 +4,9 @@
 //! Guarantees: made by the same oracle that judges a receiver; a manifest has the hash of each file,
 //! so that a changed vector is noticed. Refuses to know: receivers.
 //!
+//! Where a step has several right answers, the steps after it go on from the first: a receiver that
+//! gave another is done with that scenario.
+//!
 //! Steps that only a runner can take (size limits, small file systems, single failing calls, kills
 //! inside a step) are left out with their scenarios.
 
@@ -17,6 +20,9 @@ use super::scenario::{Scenario, Step, Thing};
 use super::talk::About;
 use super::tree::{Node, Tree};
 use crate::clauses::CLAUSES;
+
+/// What a file of vectors looks like.
+pub const SCHEMA: &str = include_str!("../../../tests/vectors/v1/schema.json");
 
 /// The limits that the vectors are made for.
 #[must_use]
@@ -62,7 +68,12 @@ pub fn files(scenarios: &[Scenario]) -> Vec<(String, String)> {
             format!("{head}}},\"scenarios\":[\n{lines}\n]}}\n"),
         ));
     }
-    let hashes: BTreeMap<&String, String> = files.iter().map(|(name, text)| (name, hash(text))).collect();
+    let hashes: BTreeMap<&str, String> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .chain([("schema.json", SCHEMA)])
+        .map(|(name, text)| (name, hash(text)))
+        .collect();
     let manifest = json!({ "version": 1, "hash": "sha256", "files": hashes });
     files.push(("manifest.json".to_owned(), format!("{manifest:#}\n")));
     files
@@ -70,9 +81,9 @@ pub fn files(scenarios: &[Scenario]) -> Vec<(String, String)> {
 
 /// SHA-256, in hexadecimal digits.
 #[must_use]
-pub fn hash(text: &str) -> String {
+pub fn hash(content: impl AsRef<[u8]>) -> String {
     use sha2::Digest;
-    let bytes = sha2::Sha256::digest(text.as_bytes());
+    let bytes = sha2::Sha256::digest(content.as_ref());
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -144,12 +155,12 @@ fn taken(oracle: &mut Oracle, step: &Step) -> Option<Vec<Alternative>> {
 }
 
 fn accepted(right: &Alternative) -> Value {
-    let files: BTreeMap<&String, String> = right
+    let files: BTreeMap<&String, Value> = right
         .tree
         .nodes
         .iter()
         .filter(|(path, node)| **node != Node::Directory && !right.open.contains(*path) && !is_bystander(path, node))
-        .map(|(path, node)| (path, node.to_string()))
+        .map(|(path, node)| (path, stands(node)))
         .collect();
     json!({
         "reply": reply(&right.expected),
@@ -157,6 +168,24 @@ fn accepted(right: &Alternative) -> Value {
         "not_compared": right.open,
         "should": right.complaint.map(|(clause, message)| format!("{clause}: {message}")),
     })
+}
+
+/// Longest content that is written out.
+const CONTENT_BYTES_MAX: usize = 512;
+
+/// What stands there, exactly: content, or length and hash where it is long.
+fn stands(node: &Node) -> Value {
+    use base64::Engine;
+    match node {
+        Node::File(bytes) if bytes.len() <= CONTENT_BYTES_MAX => {
+            json!({ "file": base64::engine::general_purpose::STANDARD.encode(bytes.as_slice()) })
+        }
+        Node::File(bytes) => json!({ "bytes": bytes.len(), "sha256": hash(bytes.as_slice()) }),
+        Node::Huge(bytes) => json!({ "bytes": bytes }),
+        Node::Link(target) => json!({ "link": target }),
+        Node::Directory => json!({ "directory": true }),
+        Node::Special => json!({ "special": true }),
+    }
 }
 
 /// A file that stands around every data directory, and is as it was.

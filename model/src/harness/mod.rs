@@ -8,6 +8,7 @@ pub mod action;
 pub mod lying;
 pub mod memory;
 pub mod oracle;
+pub mod power;
 mod run;
 pub mod sequential;
 pub mod subject;

@@ -45,7 +45,7 @@ pub fn json(results: &Results) -> String {
         "scenarios_run": results.scenarios_run,
         "seconds": results.seconds,
         "clauses": results.clauses.iter().map(clause).collect::<Vec<_>>(),
-        "scenarios_passed_over": results.scenarios_passed_over,
+        "scenarios_passed_over": results.passed_over.len(),
         "seed": results.seed,
         "strict": results.strict,
         "broken": broken.collect::<Vec<_>>(),

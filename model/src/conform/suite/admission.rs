@@ -156,6 +156,15 @@ fn limits(to: &mut Writer, about: &About) {
                 [open(), small.start(2), too_long(&small, total), small.rest(2)],
             );
         }
+        let room = small.clone().of_total(longest.saturating_add(8));
+        if longest > 4 && about.snapshot_bytes_max.is_none_or(|most| room.total <= most) {
+            to.limited(
+                Some(Limit::ChunkBytes),
+                "SR-ADM-002/continuation-above-limit-within-its-total",
+                "also where the total has room for it",
+                [open(), room.start(2), too_long(&room, total), room.part(2, 2)],
+            );
+        }
     }
 }
 

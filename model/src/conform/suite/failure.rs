@@ -31,6 +31,19 @@ fn names_in_the_way(to: &mut Writer) {
             one.rest(3),
         ],
     );
+    to.put(
+        "SR-ERR-001/create-ends-the-attempt",
+        "nothing of an attempt whose create failed is left: an older start is admitted",
+        [
+            open(),
+            directory(),
+            one.start(3),
+            one.rest(3),
+            take_away(&receive("db.partial")),
+            source(4, "older").start(2),
+            source(4, "older").rest(2),
+        ],
+    );
     let snapshot = || place(&receive("db.snapshot"), Thing::Directory);
     to.put(
         "SR-ERR-001/publish",
@@ -157,6 +170,22 @@ fn removals(to: &mut Writer) {
             take_away(&receive("db.partial")),
             abort("db"),
             one.whole(),
+        ],
+    );
+    let [away, directory] = replace();
+    to.put(
+        "SR-ERR-005/stays-owed",
+        "what could not be removed stays owed: the next abort says so too, of one database and of all",
+        [
+            open(),
+            one.start(3),
+            away,
+            directory,
+            abort("db"),
+            abort("db"),
+            ABORT_ALL,
+            take_away(&receive("db.partial")),
+            abort("db"),
         ],
     );
     let [away, directory] = replace();

@@ -76,6 +76,18 @@ fn other_databases(to: &mut Writer) {
         [open(), one.start(3), two.start(3), one.rest(3)],
     );
     to.put(
+        "SR-IDN-002/a-start-again-beside",
+        "a start in place of another database's running transfer leaves this one's",
+        [
+            open(),
+            one.start(3),
+            two.start(3),
+            two.start(4),
+            one.rest(3),
+            two.rest(4),
+        ],
+    );
+    to.put(
         "SR-IDN-002/a-commit-beside",
         "a commit of another database leaves this one's transfer",
         [open(), one.start(3), two.whole(), one.rest(3)],
@@ -286,6 +298,23 @@ fn older_ones(to: &mut Writer) {
             old.start(1),
             old.rest(1),
         ],
+    );
+    let stage = |lsn, bytes: &str| source(lsn, bytes).in_cluster("stage");
+    to.put(
+        "SR-IDN-004/the-latest-counts-of-its-own-cluster",
+        "a commit of before, larger and of another cluster, does not make this cluster's latest larger",
+        [
+            open(),
+            new.whole(),
+            stage(3, "x").whole(),
+            stage(5, "uvw").start(1),
+            stage(5, "uvw").rest(1),
+        ],
+    );
+    to.put(
+        "SR-IDN-004/of-another-database",
+        "a commit of another database is no measure",
+        [open(), new.clone().of("other").whole(), old.start(1), old.rest(1)],
     );
     to.put(
         "SR-IDN-004/an-abort-ends-the-transfer",

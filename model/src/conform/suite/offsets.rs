@@ -88,6 +88,17 @@ fn without_a_transfer(to: &mut Writer) {
         [open(), one.start(3), one.rest(3), one.rest(4), one.at(6, "", true)],
     );
     to.put(
+        "SR-OFF-002/almost-a-repetition",
+        "a chunk after the commit that differs from the last one in its length or its cluster is none",
+        [
+            open(),
+            one.start(3),
+            one.rest(3),
+            one.at(3, "de", true),
+            one.clone().in_cluster("stage").rest(3),
+        ],
+    );
+    to.put(
         "SR-OFF-002/after-a-verdict",
         "after a length mismatch the transfer is gone",
         [open(), one.start(3), one.at(3, "", true), one.rest(3)],
@@ -232,6 +243,11 @@ fn answers(to: &mut Writer) {
         "SR-OFF-005/all-at-once-stay-pending",
         "so does a first chunk that has all",
         [open(), one.start(6), one.at(6, "", false), one.at(6, "", true)],
+    );
+    to.put(
+        "SR-OFF-005/nothing-stays-pending",
+        "so does a snapshot of no bytes, until done",
+        [open(), source(5, "").at(0, "", false), source(5, "").whole()],
     );
     to.put(
         "SR-OFF-005/done-with-the-last-byte",

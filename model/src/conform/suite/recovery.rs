@@ -2,7 +2,7 @@
 //!
 //! Guarantees: as `suite`. Refuses to know: as `suite`.
 
-use super::{Writer, file, open, open_at, place, receive, source};
+use super::{ABORT_ALL, Writer, file, open, open_at, place, receive, source};
 use crate::conform::scenario::{DATA, Scenario, Step, Thing};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -106,6 +106,19 @@ fn locks(to: &mut Writer) {
         "SR-REC-002/at-once",
         "also before anything was received, and more than once",
         [open(), Step::SecondOpen, Step::SecondOpen, one.whole()],
+    );
+    to.put(
+        "SR-REC-002/after-a-commit",
+        "a commit, a verdict and an abort leave the first one its directory",
+        [
+            open(),
+            one.whole(),
+            Step::SecondOpen,
+            one.at(0, "abc", true),
+            ABORT_ALL,
+            Step::SecondOpen,
+            one.whole(),
+        ],
     );
     to.put(
         "SR-REC-002/after-a-kill",

@@ -31,6 +31,19 @@ fn paths(to: &mut Writer) {
             [open(), one.start(3), one.rest(3), one.whole()],
         );
     }
+    let one = source(5, "abcdef");
+    to.put(
+        "SR-SEC-001/its-two-names-alone",
+        "a transfer, its commit and the next one touch nothing but the database's two names",
+        [
+            open(),
+            one.start(3),
+            one.part(3, 1),
+            one.rest(4),
+            one.start(2),
+            abort("db"),
+        ],
+    );
     to.put(
         "SR-SEC-001/abort",
         "nor does the id of an abort",
