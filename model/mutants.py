@@ -222,6 +222,18 @@ def by_cargo_mutants(tree, mutants, tests, seconds):
     return [{"name": name, "verdict": verdict, "by": "cargo mutants"} for name, verdict in names.items()]
 
 
+def selected(mutants, asked):
+    """What of them was asked for."""
+    if asked.only:
+        mutants = [mutant for mutant in mutants if re.search(asked.only, mutant["name"])]
+    if asked.again:
+        wanted, earlier = asked.verdicts.split(","), json.loads(asked.again.read_text())
+        names = {entry["name"] for entry in earlier if entry["verdict"] in wanted}
+        mutants = [mutant for mutant in mutants if mutant["name"] in names]
+    shard, shards = map(int, asked.shard.split("/"))
+    return mutants[shard::shards]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", action="append", required=True, help="as for cargo mutants; may be repeated")
@@ -236,7 +248,7 @@ def main():
     parser.add_argument("--json", type=Path, help="write the report here")
     asked = parser.parse_args()
 
-    mutants = listed(asked.file)
+    mutants = selected(listed(asked.file), asked)
     tree = asked.tree.resolve()
     tree.mkdir(parents=True, exist_ok=True)
     copied(tree)
@@ -247,16 +259,9 @@ def main():
     if verdict != "missed":
         sys.exit(f"the tests fail without a mutant: {verdict} {by}")
 
-    left = None
-    if asked.again:
-        earlier = json.loads(asked.again.read_text())
-        left = {entry["name"] for entry in earlier if entry["verdict"] in asked.verdicts.split(",")}
     report, chosen, constant = [], [], []
-    shard, shards = map(int, asked.shard.split("/"))
-    for mutant in mutants[shard::shards]:
+    for mutant in mutants:
         number, name = mutant["number"], mutant["name"]
-        if (asked.only and not re.search(asked.only, name)) or (left is not None and name not in left):
-            continue
         if number in viable:
             chosen.append(mutant)
         elif number in unviable:
