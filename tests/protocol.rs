@@ -1,12 +1,13 @@
 //! Small promises of the protocol that no run shows by itself, each found by a mutant that survived
-//! all else.
+//! all else, or all but a long run of the gate.
 //!
-//! Guarantees: `needs_place` and `valid_transition` say no more than they should. Refuses to know:
-//! the executor.
+//! Guarantees: `needs_place` and `valid_transition` say no more than they should; limits are the
+//! last value that passes. Refuses to know: the executor.
 
 use snapshot_receiver::protocol::{
-    AwaitingChunk, AwaitingPublication, AwaitingStart, Cause, Chunk, ClusterId, Commit, Crc32c, DatabaseId, Digest,
-    Event, FinalChunk, Identity, Limits, Memory, OlderStart, State, Vacancy, needs_place, valid_transition,
+    AwaitingChunk, AwaitingPublication, AwaitingRemoval, AwaitingStart, Cause, Chunk, ClusterId, Commit, Crc32c,
+    DatabaseId, Digest, Effect, Ending, Event, FinalChunk, Identity, Limits, Memory, OlderStart, Rejection, Standing,
+    State, Vacancy, invariants, needs_place, step, valid_transition,
 };
 
 fn identity() -> Identity<u8> {
@@ -125,4 +126,123 @@ fn an_id_reads_as_it_was_written() {
     let database = DatabaseId::new("db_01").expect("a valid id");
     assert_eq!((cluster.as_str(), database.as_str()), ("prod-us", "db_01"));
     assert_eq!(format!("{cluster} {database}"), "prod-us db_01");
+}
+
+/// Mutants: the number of every database is 0, or 1.
+#[test]
+fn a_numbered_database_tells_its_number() {
+    let told = [0, 1, 7].map(|number| DatabaseId::<u8>::numbered(number).number());
+    assert_eq!(told, [0, 1, 7]);
+}
+
+/// Mutants: every rejection is a verdict, or none is.
+#[test]
+fn only_what_ends_an_attempt_is_a_verdict() {
+    let (total_bytes, received_bytes, declared, computed) = (4, 3, 1, 2);
+    let (expected, actual) = (0, 3);
+    let verdicts = [
+        Rejection::<u8>::LengthMismatch {
+            total_bytes,
+            received_bytes,
+        },
+        Rejection::CrcMismatch { declared, computed },
+    ];
+    assert!(verdicts.iter().all(Rejection::is_verdict));
+    let others = [
+        Rejection::<u8>::OffsetMismatch { expected, actual },
+        Rejection::LengthOverrun { total_bytes, end: 5 },
+    ];
+    assert!(!others.iter().any(Rejection::is_verdict));
+}
+
+/// Mutant: `>=` for `>` between a snapshot's length and its limit.
+#[test]
+fn a_snapshot_as_long_as_the_limit_is_admitted_and_a_longer_one_is_not() {
+    let needs = |snapshot_bytes_max| {
+        let limits = Limits {
+            snapshot_bytes_max,
+            ..Limits::default()
+        };
+        let idle: State<u8> = State::default();
+        needs_place(&limits, &idle, &chunk(0, b"ab"), OlderStart::Refused)
+    };
+    assert!(needs(4) && !needs(3));
+}
+
+/// Mutant: a database whose removal is owed starts as one never seen.
+#[test]
+fn an_owed_removal_is_tried_by_an_abort() {
+    let owed: State<u8> = State::with_removal_owed();
+    let after = step(&Limits::default(), owed, Event::<u8, &'static [u8]>::AbortRequested);
+    assert_eq!(after.effects.as_slice(), [Effect::Remove]);
+}
+
+/// Mutant: `!=` for `==` where a commit by one chunk leaves nothing to repeat.
+#[test]
+fn a_commit_leaves_nothing_to_repeat_exactly_where_one_chunk_was_the_whole() {
+    let committed = |offset| {
+        let final_chunk = FinalChunk {
+            identity: identity(),
+            offset,
+            length: 4 - offset,
+        };
+        let latest = None;
+        let before: State<u8> = State::AwaitingPublication(AwaitingPublication { latest, final_chunk });
+        let (cluster, snapshot_lsn) = (ClusterId::<u8>::numbered(1), 5);
+        let after = State::AwaitingStart(AwaitingStart {
+            latest: Some(Commit { cluster, snapshot_lsn }),
+            memory: Memory::Nothing,
+        });
+        valid_transition(&before, Cause::Performed, &after)
+    };
+    assert!(committed(0) && !committed(2));
+}
+
+/// Mutant: `!=` for `==` where what could not be removed is not ours.
+#[test]
+fn a_removal_that_failed_is_owed_exactly_where_the_partial_is_ours() {
+    let failed = |standing, memory| {
+        let (latest, ending) = (None, Ending::Aborted);
+        let before: State<u8> = State::AwaitingRemoval(AwaitingRemoval {
+            latest: latest.clone(),
+            ending,
+            standing,
+        });
+        let after = State::AwaitingStart(AwaitingStart { latest, memory });
+        valid_transition(&before, Cause::Failed, &after)
+    };
+    assert!(failed(Standing::Ours, Memory::RemovalOwed) && !failed(Standing::Ours, Memory::Nothing));
+    assert!(failed(Standing::NotOurs, Memory::Nothing) && !failed(Standing::NotOurs, Memory::RemovalOwed));
+}
+
+/// Mutants: `>=` for `>` in the invariants of a running transfer.
+#[test]
+fn a_transfer_of_the_longest_snapshot_may_hold_all_of_its_bytes() {
+    let limits = Limits {
+        snapshot_bytes_max: 4,
+        report_bytes: 4,
+        ..Limits::default()
+    };
+    assert_eq!(invariants(&limits, &State::AwaitingChunk(awaiting_chunk(4, 1))), Ok(()));
+    assert!(invariants(&limits, &State::AwaitingChunk(awaiting_chunk(5, 5))).is_err());
+}
+
+/// Mutant: a checksum computed ahead is forgotten, so that nothing is gained by it.
+#[test]
+fn a_checksum_computed_ahead_is_kept_until_the_bytes_may_change() {
+    let mut chunk = chunk(0, b"abc");
+    assert_eq!(chunk.payload_crc32c(), None);
+    chunk = chunk.hashed();
+    assert_eq!(chunk.payload_crc32c(), Some(crc32c::crc32c(b"abc")));
+    *chunk.data_mut() = b"abd";
+    assert_eq!(chunk.payload_crc32c(), None);
+}
+
+/// Mutants: `>>` for `<<` in each default.
+#[test]
+fn limits_are_by_default_what_their_documentation_says() {
+    let limits = Limits::default();
+    assert_eq!(limits.chunk_bytes_max, 16 * 1024 * 1024);
+    assert_eq!(limits.snapshot_bytes_max, 16 * 1024 * 1024 * 1024 * 1024);
+    assert_eq!(limits.report_bytes, 1024 * 1024);
 }

@@ -2,8 +2,9 @@
 //! calls are really made, in order, on the right descriptors.
 //!
 //! Guarantees: sync of the partial, rename, sync of the directory, in this order; the partial is
-//! created exclusively and not through a link; an opening syncs three directories. Refuses to
-//! know: what the kernel does with it. Skipped, and said so, where `strace` is not installed or may
+//! created exclusively and not through a link; an opening asks whether it may write and syncs three
+//! directories; a long snapshot is written back in large pieces. Refuses to know: what the kernel
+//! does with it. Skipped, and said so, where `strace` is not installed or may
 //! not trace.
 
 mod support;
@@ -17,31 +18,30 @@ use tempfile::tempdir;
 /// Set in the traced child: where to receive.
 const RECEIVE_INTO: &str = "SNAPSHOT_RECEIVER_TEST_RECEIVE_INTO";
 
-/// The traced child receives one snapshot in two chunks.
-fn receive_into(data_dir: &Path) {
+/// The traced child receives one snapshot in chunks of a length.
+fn receive_into(data_dir: &Path, bytes: &[u8], chunk_bytes: usize) {
     let receiver = open(data_dir);
-    let source = Source::new("db", 1, "abcdef");
-    receiver.handle_chunk(source.chunk(0, 3, false)).expect("taken");
-    receiver.handle_chunk(source.rest(3)).expect("committed");
+    let source = Source::new("db", 1, bytes);
+    for from in (0..bytes.len()).step_by(chunk_bytes) {
+        let to = bytes.len().min(from + chunk_bytes);
+        let chunk = source.chunk(from, to, to == bytes.len());
+        receiver.handle_chunk(chunk).expect("taken");
+    }
 }
 
-/// The calls of interest, one a line, descriptors with their paths; `None` where nothing can be
-/// traced.
-fn trace(data_dir: &Path, to: &Path) -> Option<Vec<String>> {
+/// The calls of interest that a test makes, one a line, descriptors with their paths; `None`, and
+/// said so, where nothing can be traced.
+fn trace(test: &str, calls: &str, data_dir: &Path, to: &Path) -> Option<Vec<String>> {
     let this_test = std::env::current_exe().expect("this test's program");
-    let calls = "trace=mkdirat,openat,fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlinkat,flock";
     let status = Command::new("strace")
         .args(["-f", "-qq", "-y", "-e", calls, "-o"])
         .arg(to)
         .arg(this_test)
-        .args([
-            "--exact",
-            "a_commit_is_synced_renamed_and_synced_again_in_the_kernel",
-            "--nocapture",
-        ])
+        .args(["--exact", test, "--nocapture"])
         .env(RECEIVE_INTO, data_dir)
         .output();
     if !status.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: strace is not installed here, or may not trace; {test} is not checked");
         return None;
     }
     let text = std::fs::read_to_string(to).ok()?;
@@ -60,13 +60,14 @@ fn find(calls: &[String], from: usize, words: &[&str]) -> usize {
 #[test]
 fn a_commit_is_synced_renamed_and_synced_again_in_the_kernel() {
     if let Some(data_dir) = std::env::var_os(RECEIVE_INTO) {
-        receive_into(Path::new(&data_dir));
+        receive_into(Path::new(&data_dir), b"abcdef", 3);
         return;
     }
     let dir = tempdir().expect("a directory");
     let data_dir = dir.path().join("data");
-    let Some(calls) = trace(&data_dir, &dir.path().join("trace")) else {
-        eprintln!("SKIPPED: strace is not installed here, or may not trace; the order of system calls is not checked");
+    let test = "a_commit_is_synced_renamed_and_synced_again_in_the_kernel";
+    let calls = "trace=mkdirat,openat,fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlinkat,flock,faccessat2";
+    let Some(calls) = trace(test, calls, &data_dir, &dir.path().join("trace")) else {
         return;
     };
     let path = |name: &str| format!("<{}>", data_dir.join(name).display());
@@ -76,9 +77,10 @@ fn a_commit_is_synced_renamed_and_synced_again_in_the_kernel() {
         &format!("<{}>", dir.path().display()),
     );
     let mut at = 0;
-    let expected: [&[&str]; 13] = [
+    let expected: [&[&str]; 14] = [
         &["mkdirat(", "0700", "= 0"],
         &["mkdirat(", data, "recv_snapshots", "0700", "= 0"],
+        &["faccessat2(", receive, "W_OK|X_OK", "AT_EACCESS"],
         &["flock(", receive, "LOCK_EX|LOCK_NB", "= 0"],
         &["fsync(", receive, "= 0"],
         &["fsync(", data, "= 0"],
@@ -108,4 +110,28 @@ fn a_commit_is_synced_renamed_and_synced_again_in_the_kernel() {
         .filter(|call| call.contains("fsync(") && call.contains(partial))
         .count();
     assert_eq!(synced, 1, "a sync of the file is never tried again: {calls:#?}");
+}
+
+/// Mutants: the kernel is never asked to write back, or for each chunk, or only past more bytes.
+#[test]
+fn a_long_snapshot_is_written_back_in_pieces_of_eight_mebibytes() {
+    const MEBIBYTE: usize = 1 << 20;
+    if let Some(data_dir) = std::env::var_os(RECEIVE_INTO) {
+        receive_into(Path::new(&data_dir), &vec![7; 17 * MEBIBYTE], MEBIBYTE);
+        return;
+    }
+    let dir = tempdir().expect("a directory");
+    let data_dir = dir.path().join("data");
+    let test = "a_long_snapshot_is_written_back_in_pieces_of_eight_mebibytes";
+    let Some(calls) = trace(test, "trace=fadvise64", &data_dir, &dir.path().join("trace")) else {
+        return;
+    };
+    let expected = [
+        "0, 8388608, POSIX_FADV_DONTNEED",
+        "8388608, 8388608, POSIX_FADV_DONTNEED",
+    ];
+    assert_eq!(calls.len(), expected.len(), "{calls:#?}");
+    for (call, words) in calls.iter().zip(expected) {
+        assert!(call.contains(words), "{calls:#?}");
+    }
 }

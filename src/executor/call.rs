@@ -192,3 +192,66 @@ where
         let _dropped = caught(|| drop(given_up));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+    use super::*;
+
+    /// Has reports or not, and counts what is delivered.
+    #[derive(Clone, Default)]
+    struct Subjected {
+        has_reports: bool,
+        deliveries: Arc<AtomicU32>,
+    }
+
+    impl Subject for Subjected {
+        fn has_reports(&self) -> bool {
+            self.has_reports
+        }
+        fn deliver_reports(&self) {
+            self.deliveries.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Mutant: dropping the caller's half does nothing.
+    #[test]
+    fn a_call_abandoned_before_its_turn_never_runs() {
+        let has_run = Arc::new(AtomicBool::new(false));
+        let note = Arc::clone(&has_run);
+        let (call, awaited) = Call::new(Subjected::default(), move |_: &Subjected| {
+            note.store(true, Ordering::Relaxed);
+        });
+        drop(awaited);
+        assert_eq!(call.run(), Rest::Nothing);
+        assert!(!has_run.load(Ordering::Relaxed));
+        assert_eq!(Arc::strong_count(&has_run), 1, "what it held is let go at once");
+    }
+
+    /// Mutants: a result is always there, or never.
+    #[test]
+    fn a_call_is_done_once_its_result_is_there_and_its_reports_are_delivered() {
+        for has_reports in [false, true] {
+            let subject = Subjected {
+                has_reports,
+                ..Subjected::default()
+            };
+            let deliveries = Arc::clone(&subject.deliveries);
+            let (call, awaited) = Call::new(subject, |_: &Subjected| 7);
+            assert!(!awaited.is_done());
+            if has_reports {
+                assert_eq!(call.run(), Rest::ToFinish);
+                assert!(!awaited.is_done(), "its reports come first");
+                call.finish();
+            } else {
+                assert_eq!(call.run(), Rest::Nothing);
+            }
+            assert!(awaited.is_done());
+            assert_eq!(deliveries.load(Ordering::Relaxed), u32::from(has_reports));
+            let mut context = Context::from_waker(Waker::noop());
+            let polled = Pin::new(&mut { awaited }).poll(&mut context);
+            assert!(matches!(polled, Poll::Ready(Ok(7))));
+        }
+    }
+}

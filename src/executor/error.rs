@@ -205,3 +205,32 @@ impl OpenError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutants: the source is never at fault; only where all places are taken; a disk is always full.
+    #[test]
+    fn a_sources_fault_a_full_disk_and_all_else_are_told_apart() {
+        let storage = |kind: FailureKind| ReceiveError::Storage {
+            operation: Operation::Write,
+            source: kind.into(),
+            removal_failed: None,
+        };
+        let (expected, actual) = (0, 3);
+        let late = Rejection::OffsetMismatch { expected, actual };
+        let told = [
+            (late.into(), true, false),
+            (Rejection::TooManyTransfers { transfers_max: 1 }.into(), false, false),
+            (storage(FailureKind::Full), false, true),
+            (storage(FailureKind::Other), false, false),
+            (ReceiveError::Closed, false, false),
+            (ReceiveError::Cancelled, false, false),
+        ];
+        for (error, is_source_fault, is_storage_full) in told {
+            assert_eq!(error.is_source_fault(), is_source_fault, "{error}");
+            assert_eq!(error.is_storage_full(), is_storage_full, "{error}");
+        }
+    }
+}

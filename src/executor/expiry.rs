@@ -75,3 +75,12 @@ impl Drop for Expiry {
         }
     }
 }
+
+#[cfg(test)]
+impl Expiry {
+    /// Says whether the thread has ended and the expiry is dropped.
+    pub(super) fn is_gone(&self) -> impl Fn() -> bool + use<> {
+        let stop = Arc::downgrade(&self.stop);
+        move || stop.strong_count() == 0
+    }
+}

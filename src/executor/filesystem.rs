@@ -349,4 +349,29 @@ mod tests {
         let error = write_fully(&stuck, b"abcdefg", 0).expect_err("two bytes are missing");
         assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
+
+    /// Mutant: whatever cannot be removed is taken for a directory.
+    #[test]
+    fn a_file_that_cannot_be_removed_is_not_taken_for_a_directory() {
+        use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut storage = FileSystem::open(dir.path()).expect("opens");
+        let database = DatabaseId::new("db").expect("valid");
+        drop(storage.create(&database).expect("created"));
+        // Immutable: even the superuser may not remove what is in it.
+        let directory = File::open(dir.path().join(RECEIVE_DIRECTORY)).expect("there");
+        let Ok(flags) = ioctl_getflags(&directory) else {
+            eprintln!("SKIPPED: this file system has no flags; a file that cannot be removed is not tried");
+            return;
+        };
+        if ioctl_setflags(&directory, flags | IFlags::IMMUTABLE).is_err() {
+            eprintln!("SKIPPED: nothing can be made immutable here; a file that cannot be removed is not tried");
+            return;
+        }
+        let told = storage.remove(&database);
+        ioctl_setflags(&directory, flags).expect("as before");
+        assert_eq!(told.expect_err("refused").kind, FailureKind::Other);
+        storage.remove(&database).expect("removed");
+    }
 }

@@ -141,3 +141,28 @@ impl fmt::Debug for Options {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mutants: a setter that starts over from the defaults; a `Debug` that prints nothing.
+    #[test]
+    fn every_option_stays_as_it_was_set() {
+        let options = Options::default()
+            .chunk_bytes_max(1)
+            .snapshot_bytes_max(2)
+            .report_bytes(3)
+            .transfers_max(4)
+            .remembered_commits_max(5)
+            .idle_timeout(None)
+            .workers_max(6)
+            .queue_bytes_max(7)
+            .on_progress(|_, _| {})
+            .chunk_bytes_max(1);
+        let shown = "Options { limits: Limits { chunk_bytes_max: 1, snapshot_bytes_max: 2, report_bytes: 3 }, \
+                     transfers_max: 4, remembered_commits_max: 5, idle_timeout: None, workers_max: 6, \
+                     queue_bytes_max: 7, on_progress: true }";
+        assert_eq!(format!("{options:?}"), shown);
+    }
+}

@@ -103,4 +103,16 @@ mod tests {
         assert_eq!(seen.len(), REPORTS_MAX + 1);
         assert_eq!(seen[REPORTS_MAX - 1..], [report(total), Progress::Following]);
     }
+
+    /// Mutant: a report always waits, so that every call has a second part.
+    #[test]
+    fn a_report_waits_until_it_is_delivered() {
+        let reports = Reports::default();
+        assert!(!reports.has_any());
+        reports.push(Progress::Following);
+        assert!(reports.has_any());
+        let callback: OnProgress = Arc::new(|_, _| {});
+        reports.deliver(&DatabaseId::new("db").expect("valid"), &callback);
+        assert!(!reports.has_any());
+    }
 }

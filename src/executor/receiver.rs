@@ -584,3 +584,7 @@ pub(crate) fn check_ids<B>(envelope: Envelope<B>) -> Result<Chunk<Text, B>, Rece
         rejection.into()
     })
 }
+
+#[cfg(test)]
+#[path = "receiver_tests.rs"]
+mod receiver_tests;

@@ -306,4 +306,80 @@ mod tests {
             "nothing is kept of a call that is through"
         );
     }
+
+    /// Mutant: a start does not wait for one that is just beginning (SR-CON-001). What is asserted
+    /// holds however the threads run; the pause gives a start that does not wait the time to show it.
+    #[test]
+    fn a_start_waits_for_the_place_of_one_that_is_just_beginning() {
+        let bounds = Bounds {
+            transfers_max: 1,
+            remembered_commits_max: 1,
+        };
+        let registry: Registry<(), u8> = Registry::new((), bounds);
+        let [first, second] = ["first", "second"].map(|id| DatabaseId::new(id).expect("valid"));
+        let _slots = [&first, &second].map(|database| registry.lease(database).expect("open"));
+        assert_eq!(registry.take_place(&first), Vacancy::Free);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| registry.take_place(&second));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            registry.settle(&first, Holding::default(), false);
+            assert_eq!(waiting.join().expect("no panic"), Vacancy::Free);
+        });
+    }
+
+    /// Mutant: a closing does not wait for the calls that are in. About the pause: as above.
+    #[test]
+    fn a_closing_waits_for_the_calls_that_are_in() {
+        let bounds = Bounds {
+            transfers_max: 1,
+            remembered_commits_max: 1,
+        };
+        let registry: Registry<(), u8> = Registry::new((), bounds);
+        registry.begin_call().expect("open");
+        let happened = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                registry.close().expect("the first");
+                lock(&happened).push("closed");
+            });
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            lock(&happened).push("the call ends");
+            registry.end_call();
+        });
+        assert_eq!(*lock(&happened), ["the call ends", "closed"]);
+    }
+
+    /// Mutants: `||` for `&&` in what makes a database idle.
+    #[test]
+    fn a_commit_past_the_bound_is_forgotten_only_where_nothing_else_needs_its_entry() {
+        let bounds = Bounds {
+            transfers_max: 1,
+            remembered_commits_max: 0,
+        };
+        let at_rest = Holding {
+            remembers_commit: true,
+            ..Holding::default()
+        };
+        let running = Holding {
+            running: true,
+            ..at_rest
+        };
+        let owing = Holding {
+            owes_removal: true,
+            ..at_rest
+        };
+        let stays =
+            [(true, at_rest), (false, running), (false, owing), (false, at_rest)].map(|(is_leased, holding)| {
+                let registry: Registry<(), u8> = Registry::new((), bounds);
+                let [database, other] = ["db", "other"].map(|id| DatabaseId::new(id).expect("valid"));
+                let _slots = [&database, &other].map(|database| registry.lease(database).expect("open"));
+                registry.settle(&database, holding, true);
+                if !is_leased {
+                    registry.release(&database);
+                }
+                registry.release(&other);
+                lock(&registry.inner).entries.contains_key(&database)
+            });
+        assert_eq!(stays, [true, true, true, false]);
+    }
 }

@@ -151,3 +151,22 @@ impl<P, T: Symbol, D: Digest> Transfer<P, T, D> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{ClusterId, Commit};
+
+    /// Mutant: a commit is always remembered, so that no database is ever forgotten (SR-CON-005).
+    #[test]
+    fn only_a_database_with_a_commit_remembers_one() {
+        let with = |latest| {
+            let memory = Memory::Nothing;
+            Transfer::<()>::from(State::AwaitingStart(AwaitingStart { latest, memory }))
+        };
+        let cluster = ClusterId::new("eu").expect("valid");
+        let snapshot_lsn = 1;
+        assert!(!with(None).remembers_commit());
+        assert!(with(Some(Commit { cluster, snapshot_lsn })).remembers_commit());
+    }
+}

@@ -254,3 +254,7 @@ impl Lane {
         next
     }
 }
+
+#[cfg(test)]
+#[path = "workers_tests.rs"]
+mod workers_tests;

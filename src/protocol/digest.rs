@@ -122,3 +122,69 @@ impl<T: Symbol> Verified<T> {
         &self.identity.database
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+
+    use super::{COMBINED_BYTES_MIN, Crc32c, Digest};
+
+    /// Of nothing, of a few bytes, around the threshold, and far beyond it.
+    fn length() -> impl Strategy<Value = usize> {
+        prop_oneof![
+            0..4usize,
+            COMBINED_BYTES_MIN - 2..COMBINED_BYTES_MIN + 3,
+            0..6 * COMBINED_BYTES_MIN,
+        ]
+    }
+
+    /// Bytes that differ from place to place and from seed to seed.
+    fn bytes(mut seed: u64, length: usize) -> Vec<u8> {
+        let next = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        };
+        std::iter::repeat_with(next).take(length).collect()
+    }
+
+    proptest! {
+        /// Mutants: `append_hashed` that forgets everything before, or the bytes.
+        #[test]
+        fn payloads_hashed_ahead_or_not_in_any_split_have_the_checksum_of_the_whole(
+            seed in any::<u64>(),
+            parts in vec((length(), any::<bool>()), 0..6),
+        ) {
+            let whole = bytes(seed, parts.iter().map(|(length, _)| length).sum());
+            let mut rest = whole.as_slice();
+            let mut digest = Crc32c::default();
+            for (length, is_hashed) in parts {
+                let (part, after) = rest.split_at(length);
+                digest = if is_hashed {
+                    digest.append_hashed(part, crc32c::crc32c(part))
+                } else {
+                    digest.append(part)
+                };
+                rest = after;
+            }
+            assert_eq!(digest.value(), crc32c::crc32c(&whole));
+        }
+    }
+
+    /// Mutant: the provided `append_hashed` forgets everything.
+    #[test]
+    fn a_digest_of_another_kind_looks_at_bytes_that_were_hashed_ahead() {
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+        struct Sum(u32);
+        impl Digest for Sum {
+            fn append(self, bytes: &[u8]) -> Self {
+                Self(bytes.iter().fold(self.0, |sum, byte| sum + u32::from(*byte)))
+            }
+            fn value(&self) -> u32 {
+                self.0
+            }
+        }
+        let begun = Sum::default().append(&[1, 2]);
+        assert_eq!(begun.append_hashed(&[3, 4], crc32c::crc32c(&[3, 4])), Sum(10));
+    }
+}

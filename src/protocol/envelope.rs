@@ -157,3 +157,23 @@ impl<T, B: AsRef<[u8]>> Chunk<T, B> {
         self.offset.checked_add(self.length())
     }
 }
+
+#[cfg(all(test, feature = "tokio"))]
+mod tests {
+    use super::*;
+    use crate::protocol::{ClusterId, DatabaseId};
+
+    /// Mutant: a checksum computed piece by piece is forgotten.
+    #[test]
+    fn a_checksum_computed_piece_by_piece_goes_with_the_bytes() {
+        let identity = Identity {
+            cluster: ClusterId::<u8>::numbered(1),
+            database: DatabaseId::<u8>::numbered(0),
+            snapshot_lsn: 1,
+            total_bytes: 3,
+            total_crc32c: 0,
+        };
+        let chunk = Chunk::new(identity, 0, b"abc", true).with_payload_crc32c(7);
+        assert_eq!(chunk.map_data(|bytes| *bytes).payload_crc32c(), Some(7));
+    }
+}
