@@ -108,7 +108,8 @@ pub(crate) fn all(drawn: usize) -> impl Iterator<Item = Run> {
     let scenarios = std::iter::once_with(scenarios).flatten();
     // Last, because each has to be found.
     let ways = Bug::ALL.iter().map(|bug| {
-        let trace = hunt::counterexample(*bug).unwrap_or_else(|| panic!("{} survives: there is no way to it", bug.name()));
+        let trace =
+            hunt::counterexample(*bug).unwrap_or_else(|| panic!("{} survives: there is no way to it", bug.name()));
         let system = trace.find_system::<Crc32c>().expect("a system of the model");
         Run {
             name: format!("the way to {}", bug.name()),
