@@ -10,8 +10,8 @@ use std::path::Path;
 
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::claims;
-use snapshot_receiver_model::bugs::layers::{LAYERS, REAL_FILES};
 use snapshot_receiver_model::clauses::CLAUSES;
+use snapshot_receiver_model::layers::{LAYERS, REAL_FILES};
 use snapshot_receiver_model::report::terminal::grouped;
 use snapshot_receiver_model::system::{Profile, systems};
 use snapshot_receiver_model::traceability::{Standing, prose, table, traces};
@@ -177,7 +177,10 @@ fn every_incident_that_a_bug_retells_is_listed_with_its_source() {
         .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
         .flat_map(|ids| ids.split(", "))
         .collect();
-    let layers = LAYERS.iter().flat_map(|layer| layer.claims).copied();
+    let layers = LAYERS
+        .iter()
+        .filter_map(|layer| layer.claims)
+        .flat_map(|claims| claims());
     for claim in claims().into_iter().chain(layers) {
         for incident in claim.incidents {
             assert!(listed.contains(incident), "{incident} of {}", claim.name);

@@ -265,6 +265,8 @@ pub const CLAUSES: &[Clause] = &[
             KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             TABLE,
+            "tests/faults/calls.rs::the_executor_does_what_step_asks_for_call_by_call",
+            "tests/faults/kernel_calls.rs::the_kernel_is_asked_for_what_the_storage_was_asked_for",
         ],
     ),
     must(
@@ -288,6 +290,7 @@ pub const CLAUSES: &[Clause] = &[
             KERNEL,
             "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             POWER_LOSS,
+            "tests/faults/kill.rs::a_receiver_killed_at_any_moment_loses_nothing_acknowledged_and_shows_nothing_torn",
         ],
     ),
     must(
@@ -370,13 +373,18 @@ pub const CLAUSES: &[Clause] = &[
     ),
     must(
         "SR-ERR-002",
-        "A failed sync is final for its attempt: never tried again, never followed by `Committed`.",
-        &["src/protocol/step.rs::effect_failed"],
+        "A failed sync, or an error of an early write-back, is final for its attempt: never tried again, never followed by `Committed`.",
+        &[
+            "src/protocol/step.rs::effect_failed",
+            "src/executor/filesystem.rs::begin_write_back",
+        ],
         &[
             KERNEL,
             "tests/behaviour.rs::a_failed_sync_is_final",
             MEMORY,
             FAILING_CALL,
+            "tests/faults/faces.rs::any_call_may_fail_under_the_receivers_own_workers",
+            "tests/faults/failing_system_calls.rs::any_system_call_may_fail_and_the_next_start_commits",
         ],
     ),
     must(
@@ -590,6 +598,7 @@ pub const CLAUSES: &[Clause] = &[
             "tests/files.rs::a_link_in_the_place_of_the_receive_directory_is_refused",
             "tests/faults/hostile.rs::whatever_stands_in_a_files_place_is_replaced_or_refused_and_never_followed",
             "tests/faults/hostile.rs::whatever_stands_in_the_receive_directorys_place_refuses_the_opening",
+            "tests/faults/hostile.rs::whatever_stands_under_the_name_of_a_lock_is_nobodys_lock_and_left_alone",
         ],
     ),
     must(

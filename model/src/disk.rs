@@ -29,6 +29,12 @@
 //! successful sync of that file proves nothing. A failed directory sync leaves every combination
 //! possible.
 //!
+//! An early write-back is no operation of its own: a system may write anything back at any time, which the
+//! prefixes and holes above are. Its error is that of the write that asked for it, after which the attempt
+//! ends (SR-ERR-002); that its pages are marked clean makes no other state of that, because what was written
+//! by an attempt that ended is never synced or published. (A receiver that goes on is caught by that failure;
+//! `tests/faults` gives it the lost pages as well.)
+//!
 //! Sources: "All File Systems Are Not Created Equal" (ALICE, OSDI 2014) for what systems reorder;
 //! "Finding Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (CrashMonkey, OSDI 2018) for
 //! small workloads being enough; "Can Applications Recover from fsync Failures?" (ATC 2020) for what a

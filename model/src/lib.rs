@@ -21,7 +21,7 @@
 //! | `lies` | ways in which a checker lies, each of which must be noticed |
 //! | `trace`, `replay` | a counterexample as a file, and its way back |
 //! | `clauses`, `traceability` | what is promised, where it is kept, what checks it |
-//! | `layers` | what the tests of other layers left of the bugs that they seed |
+//! | `layers` | the layers beside the model: the table of them, and what their tests left of the bugs that they seed |
 //! | `report` | results for people and for programs |
 //! | `conform` | the conformance kit: receivers in any language, held against this one |
 //! | `harness` | random actions against the shipped receiver, with an oracle |

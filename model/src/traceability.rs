@@ -9,7 +9,7 @@ use snapshot_receiver::protocol::Crc32c;
 
 use crate::bugs::claims;
 use crate::clauses::{CLAUSES, Clause};
-use crate::layers::Layers;
+use crate::layers::{DECODER, FILES, Layers, SHELL};
 use crate::properties::{rules, states};
 pub use crate::report::results::Standing;
 
@@ -66,12 +66,12 @@ impl Trace {
 /// The layer that alone can seed a bug against a clause, where the model cannot express it.
 fn layer(clause: &str) -> Option<&'static str> {
     match clause {
-        "SR-SEC-003" => Some("decoder"),
+        "SR-SEC-003" => Some(DECODER.name),
         "SR-CRC-004" => Some("compiler"),
         // The model takes one event of a database at a time.
-        "SR-ABT-004" | "SR-CON-002" | "SR-CON-004" | "SR-REC-004" | "SR-PRG-003" => Some("shell"),
+        "SR-ABT-004" | "SR-CON-002" | "SR-CON-004" | "SR-REC-004" | "SR-PRG-003" => Some(SHELL.name),
         // Ids of the model are numbers; it has no lock and no paths.
-        "SR-ADM-001" | "SR-REC-002" | "SR-SEC-001" | "SR-SEC-004" => Some("real files"),
+        "SR-ADM-001" | "SR-REC-002" | "SR-SEC-001" | "SR-SEC-004" => Some(FILES.name),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use snapshot_receiver_model::bugs::hunt::{defects, hunt_all, smallest_system};
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::{Blindness, Outcome, Running, check, count_again, simulate};
 use snapshot_receiver_model::exploration::Exploration;
-use snapshot_receiver_model::layers::LAYERS;
+use snapshot_receiver_model::layers::Layer;
 use snapshot_receiver_model::lies;
 use snapshot_receiver_model::properties::{rules, states};
 use snapshot_receiver_model::replay::{ReplayError, replay};
@@ -309,7 +309,7 @@ fn no_clause_is_unverified_and_what_is_pending_names_a_layer_that_there_is() {
     for trace in traces() {
         match trace.standing() {
             Standing::Verified | Standing::VerifiedBy(_) => {}
-            Standing::Pending(layer) => assert!(LAYERS.contains(&layer.as_str()), "{}", trace.clause.id),
+            Standing::Pending(layer) => assert!(Layer::named(layer.as_str()).is_some(), "{}", trace.clause.id),
             Standing::Survived(_) | Standing::Unverified => panic!("{}", trace.clause.id),
         }
     }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
-use snapshot_receiver_model::layers::{LAYERS, LayerLie, Layers, write};
+use snapshot_receiver_model::layers::results::{project, write};
+use snapshot_receiver_model::layers::{LAYERS, LayerLie, Layers};
 use snapshot_receiver_model::report::results::{BugResult, Standing};
 use snapshot_receiver_model::traceability::traces_with;
 
@@ -36,7 +37,7 @@ fn directory() -> tempfile::TempDir {
 }
 
 fn read(directory: &Path) -> Layers {
-    Layers::read(directory, &[]).expect("reports")
+    Layers::read(directory, None).expect("reports")
 }
 
 fn standing(layers: &Layers, clause: &str) -> Standing {
@@ -62,7 +63,7 @@ fn gate(arguments: &[&str], layers: &Path) -> (Option<i32>, String) {
 #[test]
 fn results_of_every_layer_are_read_as_they_were_written() {
     let dir = directory();
-    for layer in LAYERS {
+    for layer in LAYERS.iter().map(|layer| layer.name) {
         write(
             dir.path(),
             layer,
@@ -96,7 +97,7 @@ fn a_dash_in_a_files_name_stands_for_the_space_in_the_layers() {
         Standing::VerifiedBy("layer real files".to_owned())
     );
     write(dir.path(), "real files", &[bug("One", "SR-REC-002", &["a test"])], &[]).expect("written");
-    let twice = Layers::read(dir.path(), &[]).expect_err("which of the two counts?");
+    let twice = Layers::read(dir.path(), None).expect_err("which of the two counts?");
     assert!(twice.to_string().contains("a second file"), "{twice}");
 }
 
@@ -154,8 +155,10 @@ fn a_missing_layer_is_told_and_fails_a_run_that_has_to_be_complete() {
     assert_eq!(code, Some(0), "{text}");
     for layer in LAYERS {
         let notice = format!(
-            "no results of layer {layer} in {}; run `cargo test`",
-            dir.path().display()
+            "no results of layer {} in {}; run `{}`",
+            layer.name,
+            dir.path().display(),
+            layer.command
         );
         assert!(text.contains(&notice), "{notice} in {text}");
     }
@@ -163,33 +166,109 @@ fn a_missing_layer_is_told_and_fails_a_run_that_has_to_be_complete() {
     assert_eq!(gate(&["spec", "--complete"], dir.path()).0, Some(101));
 }
 
+/// A project with one source in a directory.
+fn project_with(source: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = directory();
+    let source = dir.path().join(source);
+    fs::create_dir_all(source.parent().expect("it has one")).expect("made");
+    fs::write(&source, "").expect("a source");
+    (dir, source)
+}
+
+/// Of all layers, those whose results are stale once the source is changed after them.
+fn stale_after_a_change_of(source: &str) -> Vec<&'static str> {
+    let (dir, source) = project_with(source);
+    let results = dir.path().join("target/gate-layers");
+    for layer in LAYERS {
+        write(
+            &results,
+            layer.name,
+            &[bug(layer.name, "SR-CON-002", &["a test"])],
+            &[lie(true)],
+        )
+        .expect("written");
+    }
+    let fresh = Layers::read(&results, Some(dir.path())).expect("read");
+    assert_eq!((fresh.bugs().count(), fresh.notices()), (LAYERS.len(), Vec::new()));
+    let touched = File::options().write(true).open(&source).expect("the source");
+    touched
+        .set_modified(SystemTime::now() + Duration::from_secs(3600))
+        .expect("a time");
+    let layers = Layers::read(&results, Some(dir.path())).expect("read");
+    let notices = layers.notices();
+    let is_stale = |name: &str| {
+        let told = notices
+            .iter()
+            .any(|notice| notice.contains(&format!("layer {name} in")) && notice.contains("stale"));
+        let counted = layers.bugs().any(|(layer, _)| layer == name) || layers.lies().any(|(layer, _)| layer == name);
+        assert_ne!(told, counted, "{name}: {notices:?}");
+        told
+    };
+    LAYERS
+        .iter()
+        .map(|layer| layer.name)
+        .filter(|name| is_stale(name))
+        .collect()
+}
+
 #[test]
 fn stale_results_are_told_and_count_for_nothing() {
-    let dir = directory();
-    let source = dir.path().join("source.rs");
-    fs::write(&source, "").expect("a source");
-    let results = dir.path().join("layers");
-    write(
-        &results,
-        "shell",
-        &[bug("One", "SR-CON-002", &["a test"])],
-        &[lie(true)],
-    )
-    .expect("written");
-    let later = SystemTime::now() + Duration::from_secs(3600);
-    let touched = File::options().write(true).open(&source).expect("the source");
-    touched.set_modified(later).expect("a time");
-    let sources: [PathBuf; 1] = [source];
-    let layers = Layers::read(&results, &sources).expect("read");
-    assert_eq!((layers.bugs().count(), layers.lies().count()), (0, 0));
-    assert_eq!(standing(&layers, "SR-CON-002"), Standing::Pending("shell".to_owned()));
-    let notices = layers.notices();
-    assert!(
-        notices
-            .iter()
-            .any(|notice| notice.contains("layer shell") && notice.contains("stale")),
-        "{notices:?}"
+    let all: Vec<&str> = LAYERS.iter().map(|layer| layer.name).collect();
+    assert_eq!(stale_after_a_change_of("src/executor/filesystem.rs"), all);
+    assert_eq!(stale_after_a_change_of("Cargo.lock"), all);
+    assert_eq!(stale_after_a_change_of("tests/faults/matrix.rs"), ["real files"]);
+    assert_eq!(
+        stale_after_a_change_of("fuzz/fuzz_targets/world.rs"),
+        ["fuzz", "decoder"]
     );
+    assert_eq!(
+        stale_after_a_change_of("fuzz/seeds/trace/commit"),
+        ["real files", "fuzz", "decoder"]
+    );
+    assert_eq!(
+        stale_after_a_change_of("conformance/adapters/receiver.py"),
+        ["conformance"]
+    );
+    assert_eq!(
+        stale_after_a_change_of("tests/interleavings/src/lib.rs"),
+        ["shell", "fuzz interleave"]
+    );
+    // What a run of the tests leaves.
+    assert_eq!(
+        stale_after_a_change_of("conformance/adapters/__pycache__/receiver.pyc"),
+        Vec::<&str>::new()
+    );
+}
+
+#[test]
+fn a_layer_that_nobody_knows_goes_stale_with_any_source() {
+    let (dir, source) = project_with("conformance/adapters/receiver.py");
+    let results = dir.path().join("target/gate-layers");
+    write(&results, "another", &[bug("One", "SR-CON-002", &["a test"])], &[]).expect("written");
+    assert_eq!(
+        Layers::read(&results, Some(dir.path())).expect("read").bugs().count(),
+        1
+    );
+    let touched = File::options().write(true).open(source).expect("the source");
+    touched
+        .set_modified(SystemTime::now() + Duration::from_secs(3600))
+        .expect("a time");
+    assert_eq!(
+        Layers::read(&results, Some(dir.path())).expect("read").bugs().count(),
+        0
+    );
+}
+
+#[test]
+fn every_source_of_a_layer_is_there_and_every_layers_bugs_have_clauses() {
+    for layer in LAYERS {
+        for source in layer.sources {
+            assert!(project().join(source).exists(), "{source} of layer {}", layer.name);
+        }
+        for claim in layer.claims.map_or(Vec::new(), |claims| claims()) {
+            assert!(!claim.clauses.is_empty(), "{} of layer {}", claim.name, layer.name);
+        }
+    }
 }
 
 #[test]
@@ -249,7 +328,7 @@ fn a_file_that_is_no_report_is_an_error_that_names_it() {
     ] {
         let dir = directory();
         fs::write(dir.path().join("shell.json"), text).expect("a file");
-        let error = Layers::read(dir.path(), &[]).expect_err(text).to_string();
+        let error = Layers::read(dir.path(), None).expect_err(text).to_string();
         assert!(error.contains("shell.json") && error.contains(told), "{error}");
         let (code, said) = gate(&["spec"], dir.path());
         assert_eq!(code, Some(101), "{said}");

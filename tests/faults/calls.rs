@@ -1,30 +1,22 @@
 //! The executor against the model, call by call: what the shipped receiver does is what `step` asked for.
 //!
-//! Guarantees: runs drawn by the harness (with failing calls, aborts, expiries, restarts) and walks of the
-//! model's worlds (with its kills and failing openings), each event's calls in the order of its effects,
-//! the reply after the last; and the same runs once more as the kernel sees them, by strace. Adjacent
-//! writes are taken as one; hints to write back early are set aside. Refuses to know: what `step` should
-//! ask for.
+//! Guarantees: in each run of `runs`, each event's calls are its effects in their order, and the reply comes
+//! after the last; adjacent writes are taken as one. Refuses to know: what `step` should ask for, and which
+//! runs there are.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use snapshot_receiver::executor::Directory;
-use snapshot_receiver::protocol::{Crc32c, Event, OlderStart, Reply, Text};
+use snapshot_receiver::protocol::{Event, Limits, OlderStart, Reply, Text};
 use snapshot_receiver::{ChunkOutcome, DatabaseId, Envelope, Options, ReceiveError};
-use snapshot_receiver_model::exploration::Exploration;
-use snapshot_receiver_model::harness::action::Numbers;
-use snapshot_receiver_model::harness::oracle::Oracle;
-use snapshot_receiver_model::harness::{Action, LIMITS, TRANSFERS_MAX, Word};
-use snapshot_receiver_model::system::{self, Profile, systems};
-use snapshot_receiver_model::{disk, search, world};
 
 use crate::flaw::Flaw;
-use crate::log::{Call, Cause, Entry, Extent, Injected, Log, Outcome};
-use crate::place::{draws, memory_directory, number_from};
+use crate::log::{Call, Entry, Injected, Log, Outcome};
+use crate::place::{memory_directory, number_from, say};
+use crate::runs::{self, Kind};
 use crate::shadow::{Done, Shadow, Told, calls};
-use crate::subject::{Checked, Subject, Violation, holds};
+use crate::subject::{Subject, Violation, holds};
 
 /// Overrides how many runs are drawn.
 const RUNS: &str = "CALL_RUNS";
@@ -32,14 +24,19 @@ const RUNS: &str = "CALL_RUNS";
 /// A receiver, and the pure function beside it.
 pub(crate) struct Beside<'a> {
     flaw: Option<Flaw>,
-    data_dir: &'a Path,
-    log: Log,
+    data_dir: PathBuf,
+    pub(crate) log: Log,
     options: Options,
     subject: Option<Subject>,
     shadow: Shadow,
+    /// Hears of each commit, before anything else is done.
+    heard: Hearing<'a>,
     /// All that was logged.
     pub(crate) entries: Vec<Entry>,
 }
+
+/// Hears what happens between the calls, a line each.
+pub(crate) type Hearing<'a> = &'a mut dyn FnMut(&str);
 
 fn differs(what: String) -> Violation {
     // The order of effects is what publication rests on.
@@ -48,16 +45,22 @@ fn differs(what: String) -> Violation {
 }
 
 impl<'a> Beside<'a> {
-    fn new(flaw: Option<Flaw>, data_dir: &'a Path, limits: snapshot_receiver::protocol::Limits, places: usize) -> Self {
+    pub(crate) fn new(
+        flaw: Option<Flaw>,
+        data_dir: &Path,
+        (limits, places): (Limits, usize),
+        heard: Hearing<'a>,
+    ) -> Self {
         let mut options = Options::default().idle_timeout(None).transfers_max(places);
         options.limits = limits;
         Self {
             flaw,
-            data_dir,
+            data_dir: data_dir.to_owned(),
             log: Log::default(),
             options,
             subject: None,
             shadow: Shadow::new(limits, places),
+            heard,
             entries: Vec::new(),
         }
     }
@@ -77,10 +80,22 @@ impl<'a> Beside<'a> {
         Err(differs(format!("after {after}, nobody asked for {done:?}")))
     }
 
+    /// Somebody else does something to the directory.
+    pub(crate) fn outsider(&mut self, does: impl FnOnce()) {
+        (self.heard)("outsider");
+        does();
+        (self.heard)("receiver");
+    }
+
+    /// Goes to another data directory; nothing is open.
+    pub(crate) fn move_to(&mut self, data_dir: PathBuf) {
+        self.data_dir = data_dir;
+    }
+
     /// A listing, a removal of each orphan, three syncs; the first failure of another kind ends it.
-    fn open(&mut self) -> Result<(), Violation> {
+    pub(crate) fn open(&mut self) -> Result<(), Violation> {
         self.shadow.forget();
-        let opened = Subject::open(self.flaw, self.data_dir, &self.log, self.options.clone());
+        let opened = Subject::open(self.flaw, &self.data_dir, &self.log, self.options.clone());
         let done = self.done();
         let mut removed = BTreeSet::new();
         let syncs = [Directory::Receive, Directory::Data, Directory::Parent];
@@ -106,12 +121,13 @@ impl<'a> Beside<'a> {
                 format!("call {number} of an opening: {done:?}")
             })?;
         }
-        let is_whole = syncs.len() == 0 && done.back().is_some_and(|(_, outcome)| *outcome == Outcome::Done);
-        holds(
-            opened.is_err() || self.log.is_killed() || is_whole,
-            "SR-PUB-005",
-            || format!("an opening returned after {done:?}"),
-        )?;
+        let last = done.back().map(|(_, outcome)| *outcome);
+        let is_whole = syncs.len() == 0 && last == Some(Outcome::Done);
+        // It is refused by its files before the first call, or by a call that failed.
+        let is_refused = opened.is_err() && last != Some(Outcome::Done);
+        holds(is_refused || self.log.is_killed() || is_whole, "SR-PUB-005", || {
+            format!("an opening gave {:?} after {done:?}", opened.as_ref().map(drop))
+        })?;
         self.subject = opened.ok();
         if self.subject.is_none() {
             self.shadow.forget();
@@ -120,7 +136,7 @@ impl<'a> Beside<'a> {
     }
 
     /// The receiver ends: as an abort of each database, in any order, unless it is killed.
-    fn end(&mut self) -> Result<(), Violation> {
+    pub(crate) fn end(&mut self) -> Result<(), Violation> {
         let is_killed = self.log.is_killed();
         self.subject = None;
         let mut done = self.done();
@@ -162,17 +178,18 @@ impl<'a> Beside<'a> {
         told.map_err(|difference| differs(format!("{what}: {difference}\ndone: {all:?}")))
     }
 
-    fn chunk(
+    pub(crate) fn chunk(
         &mut self,
         envelope: Envelope<Vec<u8>>,
         older_start: OlderStart,
     ) -> Result<Option<Result<ChunkOutcome, ReceiveError>>, Violation> {
         let Some(subject) = &self.subject else { return Ok(None) };
-        let what = format!("{envelope:?}");
+        let what = about(&envelope);
         let told = subject.receiver.handle_chunk_with(envelope.clone(), older_start);
         if let (Ok(ChunkOutcome::Committed { .. }), Ok(database)) =
             (&told, DatabaseId::new(envelope.source_database_id.as_ref()))
         {
+            (self.heard)(&format!("committed {database}"));
             self.log.note(Entry::Committed(database, Vec::new()));
         }
         let mut done = self.done();
@@ -203,7 +220,7 @@ impl<'a> Beside<'a> {
         Ok(Some(told))
     }
 
-    fn abort(&mut self, id: &str) -> Result<(), Violation> {
+    pub(crate) fn abort(&mut self, id: &str) -> Result<(), Violation> {
         let Some(subject) = &self.subject else { return Ok(()) };
         let _told = subject.receiver.abort_database(id);
         let mut done = self.done();
@@ -213,14 +230,14 @@ impl<'a> Beside<'a> {
         self.nothing_more(&done, "an abort")
     }
 
-    fn abort_all(&mut self) -> Result<(), Violation> {
+    pub(crate) fn abort_all(&mut self) -> Result<(), Violation> {
         let Some(subject) = &self.subject else { return Ok(()) };
         let _told = subject.receiver.abort();
         let mut done = self.done();
         self.each(&mut done, "an abort of all", |_, _| Some(Event::AbortRequested))
     }
 
-    fn expire_all(&mut self) -> Result<(), Violation> {
+    pub(crate) fn expire_all(&mut self) -> Result<(), Violation> {
         let Some(subject) = &self.subject else { return Ok(()) };
         subject.expire_all();
         let mut done = self.done();
@@ -228,200 +245,47 @@ impl<'a> Beside<'a> {
         self.each(&mut done, "an expiry of all", event)
     }
 
-    fn arm(&self, after: usize, takes_effect: bool) {
-        let extent = if takes_effect { Extent::Part } else { Extent::Nothing };
-        let cause = Cause::Errno(Errno::IO);
-        self.log.arm(after, Injected { cause, extent });
+    pub(crate) fn arm(&self, after: usize, injected: Injected) {
+        self.log.arm(after, injected);
     }
 }
 
-/// Runs the harness's actions that the words stand for; all that was logged.
-///
-/// `answered` is called with the database when `Committed` was answered, before anything else is done.
-pub(crate) fn drawn_run(
-    flaw: Option<Flaw>,
-    data_dir: &Path,
-    words: &[Word],
-    answered: &mut dyn FnMut(&str),
-) -> Result<Vec<Entry>, Violation> {
-    let mut beside = Beside::new(flaw, data_dir, LIMITS, TRANSFERS_MAX);
-    let (mut oracle, mut numbers) = (Oracle::default(), Numbers::default());
-    beside.open()?;
-    for word in words {
-        let action = Action::from_word(*word, &oracle, &mut numbers);
-        match &action {
-            Action::Arm(fault) => {
-                beside.arm(usize::from(fault.after), fault.takes_effect);
-                continue;
-            }
-            Action::Chunk { sent, older_allowed } => {
-                numbers.note(sent);
-                let older = if *older_allowed {
-                    OlderStart::Allowed
-                } else {
-                    OlderStart::Refused
-                };
-                oracle.chunk(sent, *older_allowed);
-                let told = beside.chunk(sent.envelope(), older)?;
-                if let Some(Ok(ChunkOutcome::Committed { .. })) = told {
-                    answered(&sent.database);
-                }
-                if let (Some(Err(ReceiveError::Storage { .. })), Some(known)) =
-                    (told, oracle.databases.get_mut(&sent.database))
-                {
-                    known.end_attempt();
-                }
-            }
-            Action::Abort(id) => {
-                beside.abort(id)?;
-                if let Some(known) = oracle.databases.get_mut(id) {
-                    known.end_attempt();
-                }
-            }
-            Action::AbortAll => {
-                beside.abort_all()?;
-                oracle.databases.values_mut().for_each(|known| known.end_attempt());
-            }
-            Action::ExpireAll => {
-                beside.expire_all()?;
-                oracle.databases.values_mut().for_each(|known| known.end_attempt());
-            }
-            Action::Reopen { .. } => {
-                beside.end()?;
-                beside.log.disarm();
-                beside.open()?;
-                oracle.databases.values_mut().for_each(|known| known.restart());
-            }
-        }
-        beside.log.disarm();
-    }
-    beside.end()?;
-    Ok(beside.entries)
+/// An envelope without its payload, which may be long.
+fn about(envelope: &Envelope<Vec<u8>>) -> String {
+    format!(
+        "{} bytes at {} of {} of {}, LSN {}, CRC {:#x}{}, {:?} from {:?}",
+        envelope.data.len(),
+        envelope.offset,
+        envelope.total_bytes,
+        envelope.source_database_id,
+        envelope.snapshot_lsn,
+        envelope.total_crc32c,
+        if envelope.done { ", done" } else { "" },
+        &envelope.data[..envelope.data.len().min(24)],
+        envelope.source_cluster_id,
+    )
 }
 
-pub(crate) fn words(run: usize, length: usize) -> Vec<Word> {
-    let mut draw = draws(run);
-    let mut byte = || u8::try_from(draw(256)).expect("a byte");
-    (0..length).map(|_| [byte(), byte(), byte(), byte()]).collect()
-}
-
-/// Walks of every world of the quick profile, as events of a whole receiver: a call in flight is cut
-/// short where the walk kills the process, and fails where the walk lets an operation fail.
-fn walk(flaw: Option<Flaw>, data_dir: &Path, system: system::System, seed: usize) -> Result<usize, Violation> {
-    let exploration = Exploration::<Crc32c>::of(system);
-    let places = exploration.system.transfers_max;
-    let actions = search::stroll(&exploration, 60, draws(seed));
-    let mut beside = Beside::new(flaw, data_dir, system::LIMITS, places);
-    for (number, action) in actions.iter().enumerate() {
-        use world::Action;
-        let rest = &actions[number + 1..];
-        match *action {
-            Action::Send { .. } | Action::Perform { .. } | Action::Fail { .. } => continue,
-            Action::Deliver { snapshot, chunk, wear } => {
-                let database = exploration.snapshot(snapshot).identity.database.number();
-                plan(&beside, database, rest);
-                beside.chunk(envelope(exploration.chunk(snapshot, chunk, wear)), OlderStart::Refused)?;
-            }
-            Action::Abort { database } => {
-                plan(&beside, database, rest);
-                beside.abort(&format!("db{database}"))?;
-            }
-            // The only transfers that an expiry of all ends are those that run.
-            Action::Expire { .. } => beside.expire_all()?,
-            Action::Open => {
-                beside.end()?;
-                beside.open()?;
-            }
-            Action::OpenFailing { after, damage } => {
-                beside.end()?;
-                beside.arm(usize::from(after), damage == disk::Damage::Done);
-                beside.open()?;
-            }
-            Action::CrashOpening { after, .. } => {
-                beside.log.kill_after(usize::from(after));
-                beside.open()?;
-            }
-            Action::Crash { .. } => beside.log.kill_after(0),
-        }
-        beside.log.disarm();
-        if beside.log.is_killed() {
-            beside.end()?;
-            beside.log.revive();
-        }
-    }
-    beside.end()?;
-    Ok(actions.len())
-}
-
-/// What becomes of the call that begins here: how many of its operations are done before one fails, or
-/// before the process is killed.
-fn plan(beside: &Beside<'_>, database: u8, rest: &[world::Action]) {
-    use world::Action;
-    let mut done = 0;
-    for action in rest {
-        match *action {
-            Action::Perform { database: of } if of == database => done += 1,
-            Action::Fail {
-                database: of, damage, ..
-            } if of == database => {
-                return beside.arm(done, damage == disk::Damage::Done);
-            }
-            Action::Crash { .. } => return beside.log.kill_after(done),
-            Action::Deliver { .. } | Action::Abort { .. } | Action::Expire { .. } if done > 0 => return,
-            Action::Deliver { .. }
-            | Action::Abort { .. }
-            | Action::Expire { .. }
-            | Action::Perform { .. }
-            | Action::Fail { .. }
-            | Action::Send { .. }
-            | Action::Open
-            | Action::OpenFailing { .. }
-            | Action::CrashOpening { .. } => {}
-        }
-    }
-}
-
-fn envelope(chunk: snapshot_receiver::protocol::Chunk<u8, system::Payload>) -> Envelope<Vec<u8>> {
-    Envelope {
-        source_cluster_id: format!("cluster{}", chunk.identity.cluster).into(),
-        source_database_id: format!("db{}", chunk.identity.database).into(),
-        snapshot_lsn: chunk.identity.snapshot_lsn,
-        total_bytes: chunk.identity.total_bytes,
-        total_crc32c: chunk.identity.total_crc32c,
-        offset: chunk.offset,
-        done: chunk.done,
-        data: chunk.data().to_vec(),
-    }
-}
-
-/// So many drawn runs, and eight walks of each world.
-pub(crate) fn check(flaw: Option<Flaw>, runs: usize) -> Checked {
+/// All runs there are, as many of them drawn; those of each kind.
+pub(crate) fn check(flaw: Option<Flaw>, drawn: usize) -> Result<BTreeMap<Kind, usize>, Violation> {
     let directory = memory_directory();
-    for run in 0..runs {
-        let data_dir = directory.path().join(format!("run{run}"));
-        drawn_run(flaw, &data_dir, &words(run, 60), &mut |_| {}).map_err(|violation| Violation {
-            what: format!("run {run}: {}", violation.what),
+    let mut counts = BTreeMap::new();
+    for (number, run) in runs::all(drawn).enumerate() {
+        let scratch = directory.path().join(format!("run{number}"));
+        run.take(flaw, &scratch, &mut |_| {}).map_err(|violation| Violation {
+            what: format!("{}: {}", run.name, violation.what),
             ..violation
         })?;
+        std::fs::remove_dir_all(&scratch).expect("removed");
+        *counts.entry(run.kind()).or_default() += 1;
     }
-    let mut walks = 0;
-    for system in systems::<Crc32c>(Profile::Quick) {
-        for _ in 0..8 {
-            let data_dir = directory.path().join(format!("walk{walks}"));
-            let label = system.label();
-            walk(flaw, &data_dir, system.clone(), walks).map_err(|violation| Violation {
-                what: format!("walk {walks} of {label}: {}", violation.what),
-                ..violation
-            })?;
-            walks += 1;
-        }
-    }
-    Ok(runs + walks)
+    Ok(counts)
 }
 
 #[test]
 fn the_executor_does_what_step_asks_for_call_by_call() {
-    let runs = number_from(RUNS, 500);
-    let checked = check(None, runs).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!("call by call: {checked} runs and walks");
+    let drawn = number_from(RUNS, 500);
+    let counts = check(None, drawn).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
+    assert_eq!(counts.len(), Kind::ALL.len(), "no run of some kind: {counts:?}");
+    say(&format!("call by call: {}", runs::told(&counts)));
 }

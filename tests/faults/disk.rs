@@ -112,18 +112,23 @@ impl Moment {
     pub(crate) fn take(&mut self, entry: &Entry) {
         match entry {
             Entry::Call(call, Outcome::Done) => self.call(call, true),
-            Entry::Call(call, Outcome::Failed(extent)) => {
+            Entry::Call(call, Outcome::Failed { extent, .. }) => {
                 if let Call::Publish(database) = call {
                     self.begin(database);
                 }
-                if *extent == Extent::Part {
-                    self.call(call, false);
+                match extent {
+                    Extent::Nothing => {}
+                    Extent::Part => self.call(call, false),
+                    Extent::Whole => self.call(call, true),
                 }
-                if let Call::Sync(database) = call {
-                    // Whatever a failed sync did, the pages are clean now.
-                    if let Some(file) = &mut self.disk.files_mut(number(database)).partial {
-                        file.durability = Durability::Lost;
+                match (call, extent) {
+                    // Whatever a failed sync or write-back did, the pages are clean now.
+                    (Call::Sync(database), _) | (Call::Write { database, .. }, Extent::Whole) => {
+                        if let Some(file) = &mut self.disk.files_mut(number(database)).partial {
+                            file.durability = Durability::Lost;
+                        }
                     }
+                    _ => {}
                 }
             }
             Entry::Sending(database, bytes) => drop(self.sending.insert(database.clone(), bytes.clone())),
@@ -141,7 +146,8 @@ impl Moment {
 
     fn begin(&mut self, database: &DatabaseId) {
         let begun = &mut self.owed[usize::from(number(database))].begun;
-        begun.extend(self.sending.get(database).cloned());
+        let sending = self.sending.get(database).filter(|bytes| !begun.contains(bytes));
+        begun.extend(sending.cloned());
     }
 
     /// What the call does, on the model's disk; of a write that is cut short, the first half.

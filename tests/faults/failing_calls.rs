@@ -4,7 +4,8 @@
 //! Guarantees: the answer names the operation and keeps what the operating system said, a full disk
 //! told apart; the transfer is gone, its partial too, no descriptor stays, and a start from 0 commits;
 //! a failed sync is never tried again and never followed by `Committed`; a failed removal is told
-//! beside the cause. Refuses to know: how a kernel fails; `real_failures` has that.
+//! beside the cause. Refuses to know: how a kernel fails; `kernel_failures` and
+//! `failing_system_calls` have that.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,7 +22,7 @@ use crate::place::{descriptors_below, memory_directory};
 use crate::subject::{Checked, Subject, Violation, holds, passes};
 use crate::support::{Source, names, partial, snapshot};
 
-const CAUSES: [Cause; 11] = [
+pub(crate) const CAUSES: [Cause; 11] = [
     Cause::Errno(Errno::NOSPC),
     Cause::Errno(Errno::DQUOT),
     Cause::Errno(Errno::IO),
@@ -35,7 +36,14 @@ const CAUSES: [Cause; 11] = [
     Cause::ShortWrite,
 ];
 
-const EXTENTS: [Extent; 2] = [Extent::Nothing, Extent::Part];
+/// What of a failing call may have been done: all of a write only where its early write-back failed.
+pub(crate) fn extents(is_write: bool) -> &'static [Extent] {
+    if is_write {
+        &[Extent::Nothing, Extent::Part, Extent::Whole]
+    } else {
+        &[Extent::Nothing, Extent::Part]
+    }
+}
 
 const ID: &str = "db";
 
@@ -62,7 +70,7 @@ fn open(flaw: Option<Flaw>, data_dir: &Path, log: &Log) -> Result<Subject, OpenE
 }
 
 /// Whether the error is what was injected.
-fn is_told(error: &StorageError, cause: Cause) -> bool {
+pub(crate) fn is_told(error: &StorageError, cause: Cause) -> bool {
     let full = matches!(cause, Cause::Errno(Errno::NOSPC | Errno::DQUOT));
     let expected = if full { FailureKind::Full } else { FailureKind::Other };
     let said = error.source.as_ref();
@@ -70,12 +78,15 @@ fn is_told(error: &StorageError, cause: Cause) -> bool {
         && match cause {
             Cause::Errno(errno) => said.and_then(std::io::Error::raw_os_error) == Some(errno.raw_os_error()),
             Cause::ShortWrite => said.map(std::io::Error::kind) == Some(ErrorKind::WriteZero),
+            Cause::DirectoryInTheWay => false,
         }
 }
 
 /// The clause that is broken where a failure of this call is not told.
-fn clause_of(call: &str, cause: Cause) -> &'static str {
+pub(crate) fn clause_of(call: &str, Injected { cause, extent }: Injected) -> &'static str {
     match (call, cause) {
+        // An error of an early write-back is final, as one of a sync is.
+        ("write", _) if extent == Extent::Whole => "SR-ERR-002",
         ("write", Cause::ShortWrite) => "SR-ERR-003",
         ("sync", _) => "SR-ERR-002",
         ("sync_directory", _) => "SR-ERR-004",
@@ -83,37 +94,50 @@ fn clause_of(call: &str, cause: Cause) -> &'static str {
     }
 }
 
-/// Every call of a transfer fails once: at every position, with every error, without effect and with.
+/// Every call of a transfer fails once: at every position, with every error, without effect and with; of a
+/// database's first transfer, and of one after a commit, which is remembered.
 pub(crate) fn check_transfer(flaw: Option<Flaw>) -> Checked {
     let mut cases = 0;
     for cause in CAUSES {
-        for extent in EXTENTS {
-            // Create, three writes, sync, rename, sync of the directory.
-            for after in 0..7 {
-                let dir = memory_directory();
-                let case = format!("call {after} fails with {cause:?}, {extent:?} done");
-                let told = |violation: Violation| Violation {
-                    what: format!("{case}: {}", violation.what),
-                    ..violation
-                };
-                one_call_fails(flaw, dir.path(), after, Injected { cause, extent }).map_err(told)?;
-                cases += 1;
+        // Create, three writes, sync, rename, sync of the directory.
+        for after in 0..7 {
+            for extent in extents((1..4).contains(&after)).iter().copied() {
+                for is_first in [true, false] {
+                    let dir = memory_directory();
+                    let case = format!("call {after} fails with {cause:?}, {extent:?} done");
+                    let told = |violation: Violation| Violation {
+                        what: format!("{case}: {}", violation.what),
+                        ..violation
+                    };
+                    let injected = Injected { cause, extent };
+                    one_call_fails(flaw, dir.path(), (after, injected), is_first).map_err(told)?;
+                    cases += 1;
+                }
             }
         }
     }
     Ok(cases)
 }
 
-fn one_call_fails(flaw: Option<Flaw>, data_dir: &Path, after: usize, injected: Injected) -> Result<(), Violation> {
+fn one_call_fails(
+    flaw: Option<Flaw>,
+    data_dir: &Path,
+    (after, injected): (usize, Injected),
+    is_first: bool,
+) -> Result<(), Violation> {
     let log = Log::default();
     let subject = open(flaw, data_dir, &log).map_err(|error| refused(&error))?;
     let descriptors = descriptors_below(data_dir);
+    if !is_first {
+        let told = send(&subject, &source());
+        holds(told.is_ok(), "SR-LIV-001", || format!("{told:?}"))?;
+    }
     log.take();
     log.arm(after, injected);
     let told = send(&subject, &source());
     let fired = log.disarm();
     let name = fired.first().copied().unwrap_or("no call at all");
-    let clause = clause_of(name, injected.cause);
+    let clause = clause_of(name, injected);
     let Err(ReceiveError::Storage {
         operation,
         source: error,
@@ -134,8 +158,12 @@ fn one_call_fails(flaw: Option<Flaw>, data_dir: &Path, after: usize, injected: I
     })?;
     all_gone(&subject, data_dir, descriptors)?;
     let visible = fs::read(snapshot(data_dir, ID)).ok();
-    let may_be =
-        visible.is_none() || (name == "publish" || name == "sync_directory") && visible == Some(source().bytes);
+    let is_whole = visible.as_ref() == Some(&source().bytes);
+    let may_be = match name {
+        "publish" | "sync_directory" => is_whole || is_first && visible.is_none(),
+        _ if is_first => visible.is_none(),
+        _ => is_whole,
+    };
     holds(may_be, "SR-PUB-002", || format!("{visible:?} is visible"))?;
     starts_again(&subject, data_dir)?;
     holds(descriptors_below(data_dir) == descriptors, "SR-CON-005", || {
@@ -144,10 +172,10 @@ fn one_call_fails(flaw: Option<Flaw>, data_dir: &Path, after: usize, injected: I
 }
 
 /// After a failed call nothing follows but the removal: no sync again, no rename.
-fn is_final(log: &[Entry]) -> bool {
+pub(crate) fn is_final(log: &[Entry]) -> bool {
     let failed = log
         .iter()
-        .position(|entry| matches!(entry, Entry::Call(_, Outcome::Failed(_))));
+        .position(|entry| matches!(entry, Entry::Call(_, Outcome::Failed { .. })));
     let after = failed.map_or(&[][..], |at| &log[at + 1..]);
     after
         .iter()

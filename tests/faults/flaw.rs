@@ -9,6 +9,7 @@
 pub(crate) enum Flaw {
     // Order and durability.
     SyncSkipped,
+    FlushForSync,
     SyncBeforeLastWrite,
     PublishBeforeSync,
     DirectorySyncSkipped,
@@ -21,6 +22,7 @@ pub(crate) enum Flaw {
     // Failing calls.
     WriteFailureIgnored,
     ShortWriteTaken,
+    WriteBackFailureIgnored,
     SyncFailureIgnored,
     SyncRetried,
     DirectorySyncFailureIgnored,
@@ -36,6 +38,7 @@ pub(crate) enum Flaw {
     DirectoryNotCompared,
     ReceiveLinkFollowed,
     LockSkipped,
+    LockFileFollowed,
     SweptBeforeLock,
     IdJoinedIntoPath,
     IdMadeValid,
@@ -47,13 +50,15 @@ pub(crate) enum Flaw {
     // Bounds.
     DescriptorKept,
     PayloadKept,
+    TransferBuffered,
     PlacesUnbounded,
     ExpiryIgnored,
 }
 
 impl Flaw {
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::SyncSkipped,
+        Self::FlushForSync,
         Self::SyncBeforeLastWrite,
         Self::PublishBeforeSync,
         Self::DirectorySyncSkipped,
@@ -65,6 +70,7 @@ impl Flaw {
         Self::RecoverySkipsParentSync,
         Self::WriteFailureIgnored,
         Self::ShortWriteTaken,
+        Self::WriteBackFailureIgnored,
         Self::SyncFailureIgnored,
         Self::SyncRetried,
         Self::DirectorySyncFailureIgnored,
@@ -79,6 +85,7 @@ impl Flaw {
         Self::DirectoryNotCompared,
         Self::ReceiveLinkFollowed,
         Self::LockSkipped,
+        Self::LockFileFollowed,
         Self::SweptBeforeLock,
         Self::IdJoinedIntoPath,
         Self::IdMadeValid,
@@ -88,6 +95,7 @@ impl Flaw {
         Self::RecoveryStopsAtOrphan,
         Self::DescriptorKept,
         Self::PayloadKept,
+        Self::TransferBuffered,
         Self::PlacesUnbounded,
         Self::ExpiryIgnored,
     ];

@@ -281,6 +281,8 @@ pub(crate) fn check_receive_directory(flaw: Option<Flaw>) -> Checked {
 enum Swap {
     /// Moves it away, and leaves nothing.
     Gone,
+    /// Removes it with all that is in it.
+    Removed,
     /// Puts a new directory there.
     Directory,
     /// Puts a link to another directory there.
@@ -293,6 +295,7 @@ fn swap(place: &Place, swap: Swap) {
     let receive = place.data_dir().join("recv_snapshots");
     match swap {
         Swap::Gone => fs::rename(&receive, place.at("moved")).expect("moved"),
+        Swap::Removed => fs::remove_dir_all(&receive).expect("removed"),
         Swap::Directory => {
             fs::rename(&receive, place.at("moved")).expect("moved");
             fs::create_dir(&receive).expect("replaced");
@@ -311,7 +314,13 @@ fn swap(place: &Place, swap: Swap) {
 /// The directory, or the partial, is another one than the receiver holds open (SR-SEC-004).
 pub(crate) fn check_replaced(flaw: Option<Flaw>) -> Checked {
     let mut cases = 0;
-    for what in [Swap::Gone, Swap::Directory, Swap::Link, Swap::DataDirectory] {
+    for what in [
+        Swap::Gone,
+        Swap::Removed,
+        Swap::Directory,
+        Swap::Link,
+        Swap::DataDirectory,
+    ] {
         for starts in [false, true] {
             directory_is_replaced(flaw, what, starts).map_err(|violation| Violation {
                 clause: "SR-SEC-004",
@@ -423,6 +432,40 @@ pub(crate) fn check_lock(flaw: Option<Flaw>) -> Checked {
     drop(first);
     place.open(flaw)?;
     Ok(paths.len())
+}
+
+/// The lock is on the receive directory itself: whatever stands under the name that a lock would have is
+/// neither taken for one nor touched.
+pub(crate) fn check_lock_names(flaw: Option<Flaw>) -> Checked {
+    let mut cases = 0;
+    for planted in PLANTED {
+        for name in ["lock", ".lock", "LOCK", ".recv_snapshots.lock", "recv_snapshots.lock"] {
+            let place = Place::new();
+            let data_dir = place.data_dir();
+            for directory in [data_dir.clone(), data_dir.join("recv_snapshots")] {
+                cases += usize::from(plant(&place, planted, &directory.join(name)));
+            }
+            let before = place.listing(&own_names("db"));
+            let what = |violation: Violation| Violation {
+                what: format!("{planted:?} as {name}: {}", violation.what),
+                ..not_followed(violation)
+            };
+            let subject = place.open(flaw).map_err(what)?;
+            untouched(&place, &before, &own_names("db")).map_err(what)?;
+            let told = subject.handle_chunk(Source::new("db", 1, "abcdef").whole());
+            holds(told.is_ok(), "SR-SEC-002", || {
+                format!("{planted:?} as {name}: {told:?}")
+            })?;
+            drop(subject);
+            untouched(&place, &before, &own_names("db")).map_err(what)?;
+        }
+    }
+    Ok(cases)
+}
+
+#[test]
+fn whatever_stands_under_the_name_of_a_lock_is_nobodys_lock_and_left_alone() {
+    passes(check_lock_names, "things planted under the names of locks");
 }
 
 #[test]

@@ -1,37 +1,29 @@
 //! The same runs as in `calls`, as the kernel sees them: what the storage was asked for is what was done.
 //!
 //! Guarantees: creation, writes with their lengths and places, syncs, renames, removals and answers, in
-//! one order, run by run; a difference is shown with both sides. Adjacent writes are taken as one; early
-//! write-back (`fadvise64`, `sync_file_range`, `fdatasync` before the final sync) is set aside. Refuses to
-//! know: what should be asked for; `calls` has that.
+//! one order, run by run; a difference is shown with both sides. Adjacent writes are taken as one. An early
+//! write-back is in no line, but may only be of bytes that were written and are not synced yet, and the long
+//! transfers have to ask for some. Refuses to know: what should be asked for; `calls` has that.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-use snapshot_receiver::ReceiveError;
 use snapshot_receiver::executor::Directory;
-use snapshot_receiver::protocol::FailureKind;
 
-use crate::calls::{drawn_run, words};
 use crate::child::{answer, is_part, verdict};
 use crate::flaw::Flaw;
 use crate::log::{Call, Entry, Extent, Outcome};
-use crate::place::{descriptors_below, memory_directory, number_from};
+use crate::place::{memory_directory, number_from, say};
+use crate::runs::{self, Run};
 use crate::strace::{Seen, is_possible, parse, traced};
-use crate::subject::{Checked, Subject, Violation, holds};
-use crate::support::{Source, names, snapshot};
+use crate::subject::{Checked, holds};
 
 const RUNS: &str = "KERNEL_RUNS";
 const DATA_DIR: &str = "FAULTS_TEST_DATA_DIR";
 
-fn data_dir() -> PathBuf {
-    std::env::var_os(DATA_DIR).expect("given by the parent").into()
-}
-
-// --- From the log and from the trace to the same lines ----------------------------------------
+// --- From the log to lines --------------------------------------------------------------------
 
 /// Puts a write to the end of the one before it where they touch.
 fn push(lines: &mut Vec<String>, line: String) {
@@ -58,20 +50,27 @@ fn push(lines: &mut Vec<String>, line: String) {
 fn logged(entries: &[Entry]) -> Vec<String> {
     let mut lines = Vec::new();
     for entry in entries {
-        let (call, whole) = match entry {
-            Entry::Call(call, Outcome::Done) => (call, true),
-            Entry::Call(call, Outcome::Failed(Extent::Part)) => (call, false),
+        let (call, extent) = match entry {
+            Entry::Call(call, Outcome::Done) => (call, Extent::Whole),
+            Entry::Call(call, Outcome::Failed { extent, .. }) => (call, *extent),
             Entry::Committed(database, _) => {
                 push(&mut lines, format!("committed {database}"));
                 continue;
             }
-            Entry::Call(_, Outcome::Failed(Extent::Nothing)) | Entry::Sending(..) | Entry::Opened => continue,
+            Entry::Sending(..) | Entry::Opened => continue,
         };
+        let part = |length: usize| match extent {
+            Extent::Nothing => 0,
+            Extent::Part => length.div_ceil(2),
+            Extent::Whole => length,
+        };
+        if extent == Extent::Nothing {
+            continue;
+        }
         let line = match call {
             Call::Create(database) => format!("create {database}"),
             Call::Write { database, offset, data } => {
-                let length = if whole { data.len() } else { data.len().div_ceil(2) } as u64;
-                format!("write {database} {offset} {}", offset + length)
+                format!("write {database} {offset} {}", offset + part(data.len()) as u64)
             }
             Call::Sync(database) => format!("sync {database}"),
             Call::Publish(database) => format!("publish {database}"),
@@ -87,64 +86,157 @@ fn logged(entries: &[Entry]) -> Vec<String> {
     lines
 }
 
-/// What the kernel did below a data directory, answers in between.
-fn kernel(trace: &[Seen], data_dir: &Path) -> Vec<String> {
-    let receive = data_dir.join("recv_snapshots");
-    let (receive, data) = (receive.to_str().expect("plain"), data_dir.to_str().expect("plain"));
-    let parent = data_dir.parent().and_then(Path::to_str).expect("plain");
-    let database = |name: &str| {
-        let name = name
-            .trim_end_matches(" (deleted)")
-            .trim_start_matches(receive)
-            .trim_start_matches('/');
-        let id = name.strip_suffix(".partial").or_else(|| name.strip_suffix(".snapshot"));
-        id.unwrap_or(name).to_owned()
-    };
-    let mut lines = Vec::new();
-    // An unlink is the first half of a create, or a removal.
-    let mut unlinked: Option<String> = None;
-    for seen in trace {
-        let Some(path) = seen.path() else { continue };
-        let is_within = path.starts_with(receive);
-        let line = match seen.name.as_str() {
-            "unlinkat" if is_within => {
-                if let Some(earlier) = unlinked.replace(database(seen.quoted()[0])) {
-                    push(&mut lines, format!("remove {earlier}"));
-                }
-                continue;
+// --- From the trace to the same lines ---------------------------------------------------------
+
+/// The data directories of a run, and what is being read of its trace.
+struct Reader {
+    dirs: Vec<PathBuf>,
+    lines: Vec<String>,
+    /// An unlink is the first half of a create, or a removal.
+    unlinked: Option<String>,
+    /// How far each partial was written since it was created or synced.
+    written: BTreeMap<String, u64>,
+    /// Early write-backs asked for.
+    write_backs: usize,
+    is_outsider: bool,
+}
+
+/// What a path of a trace is to a run.
+enum Role {
+    Receive,
+    Data,
+    Parent,
+    /// Something in the receive directory, by the database's id where it has one.
+    Within(String),
+    Elsewhere,
+}
+
+impl Reader {
+    fn role(&self, path: &Path) -> Role {
+        for dir in &self.dirs {
+            let receive = dir.join("recv_snapshots");
+            if path == receive {
+                return Role::Receive;
             }
-            "openat" if is_within && seen.arguments.contains("O_CREAT|O_EXCL") => {
-                let created = database(seen.quoted()[0]);
-                if unlinked.take().is_some_and(|unlinked| unlinked != created) {
-                    push(&mut lines, "another name was unlinked before the create".to_owned());
-                }
-                push(&mut lines, format!("create {created}"));
-                continue;
+            if let Ok(name) = path.strip_prefix(&receive) {
+                let name = name.to_string_lossy();
+                let name = name.trim_end_matches(" (deleted)");
+                let id = name.strip_suffix(".partial").or_else(|| name.strip_suffix(".snapshot"));
+                return Role::Within(id.unwrap_or(name).to_owned());
             }
-            "pwrite64" if is_within => {
-                let (numbers, written) = (seen.numbers(), seen.result.parse::<u64>().unwrap_or(0));
-                let offset = numbers.last().copied().unwrap_or(u64::MAX);
-                format!("write {} {offset} {}", database(path), offset + written)
-            }
-            "fsync" if path == receive => "sync recv_snapshots".to_owned(),
-            "fsync" if path == data => "sync data".to_owned(),
-            "fsync" if path == parent => "sync parent".to_owned(),
-            "fsync" if is_within => format!("sync {}", database(path)),
-            "renameat" | "renameat2" if is_within => format!("publish {}", database(seen.quoted()[0])),
-            "getdents64" if path == receive => "list".to_owned(),
-            "write" if path == format!("{data}.answers") => seen.quoted()[0].trim_end_matches("\\n").to_owned(),
-            // Looked at, or hinted: nothing changes by it.
-            "fstat" | "newfstatat" | "statx" | "fadvise64" | "sync_file_range" | "fdatasync" => continue,
-            _ if is_within && !matches!(seen.name.as_str(), "openat") => format!("{} {}", seen.name, seen.arguments),
-            _ => continue,
-        };
-        if let Some(removed) = unlinked.take() {
-            push(&mut lines, format!("remove {removed}"));
         }
-        push(&mut lines, line);
+        if self.dirs.iter().any(|dir| path == dir) {
+            return Role::Data;
+        }
+        if self.dirs.iter().any(|dir| dir.parent() == Some(path)) {
+            return Role::Parent;
+        }
+        Role::Elsewhere
     }
-    lines.extend(unlinked.map(|removed| format!("remove {removed}")));
-    lines
+
+    fn push(&mut self, line: String) {
+        if let Some(removed) = self.unlinked.take() {
+            push(&mut self.lines, format!("remove {removed}"));
+        }
+        push(&mut self.lines, line);
+    }
+
+    fn heard(&mut self, line: &str) {
+        match line {
+            "outsider" => self.is_outsider = true,
+            "receiver" => self.is_outsider = false,
+            _ => self.push(line.to_owned()),
+        }
+    }
+
+    /// Takes one call.
+    fn take(&mut self, seen: &Seen) {
+        let Some(path) = seen.place() else { return };
+        if seen.name == "write" && path.file_name().is_some_and(|name| name == "answers") {
+            return self.heard(seen.quoted()[0].trim_end_matches("\\n"));
+        }
+        if self.is_outsider {
+            return;
+        }
+        match (seen.name.as_str(), self.role(&path)) {
+            // The parent of `recv_snapshots` and what is above it is looked up, made once, and no more.
+            ("openat" | "open", _) if !seen.arguments.contains("O_CREAT") => {}
+            ("mkdirat" | "mkdir", Role::Data | Role::Receive) => {}
+            // Looked at: nothing changes by it.
+            ("fstat" | "newfstatat" | "statx" | "faccessat" | "faccessat2" | "flock", _) => {}
+            (_, Role::Elsewhere) => {}
+            ("unlinkat", Role::Within(database)) => {
+                if seen.is_done() || seen.failed_with("ENOENT") {
+                    let earlier = self.unlinked.replace(database);
+                    if let Some(earlier) = earlier {
+                        push(&mut self.lines, format!("remove {earlier}"));
+                    }
+                }
+            }
+            // A call that failed did nothing, and the log has it as one that did nothing.
+            _ if !seen.is_done() => {}
+            ("openat", Role::Within(database)) if seen.arguments.contains("O_CREAT|O_EXCL") => {
+                if self.unlinked.take().is_none_or(|unlinked| unlinked != database) {
+                    self.push(format!("the name of {database} was not unlinked before"));
+                }
+                self.written.insert(database.clone(), 0);
+                self.push(format!("create {database}"));
+            }
+            ("pwrite64", Role::Within(database)) => {
+                let offset = seen.numbers().last().copied().unwrap_or(u64::MAX);
+                let end = offset.saturating_add(seen.result.parse().unwrap_or(0));
+                self.written.insert(database.clone(), end);
+                self.push(format!("write {database} {offset} {end}"));
+            }
+            ("fadvise64" | "sync_file_range" | "fdatasync", Role::Within(database)) => self.write_back(seen, &database),
+            ("fsync", Role::Receive) => self.push("sync recv_snapshots".to_owned()),
+            ("fsync", Role::Data) => self.push("sync data".to_owned()),
+            ("fsync", Role::Parent) => self.push("sync parent".to_owned()),
+            ("fsync", Role::Within(database)) => {
+                self.written.remove(&database);
+                self.push(format!("sync {database}"));
+            }
+            ("renameat" | "renameat2", Role::Within(database)) => self.push(format!("publish {database}")),
+            ("getdents64", Role::Receive) => self.push("list".to_owned()),
+            (name, _) => self.push(format!("{name} {}", seen.arguments)),
+        }
+    }
+
+    /// Sets an early write-back aside, if it is one: of a partial, of what is written and not synced yet.
+    fn write_back(&mut self, seen: &Seen, database: &str) {
+        let Some(written) = self.written.get(database) else {
+            return self.push(format!("{} of {database}, which is synced", seen.name));
+        };
+        let end = match seen.name.as_str() {
+            "fdatasync" => 0,
+            _ => {
+                let words = seen.arguments.split(", ").skip(1).take(2);
+                words.filter_map(|word| word.parse::<u64>().ok()).sum()
+            }
+        };
+        if end > *written {
+            return self.push(format!("{} of {database} up to {end} of {written}", seen.name));
+        }
+        self.write_backs += 1;
+    }
+}
+
+/// What the kernel did below the data directories of a run, answers in between; and how many early
+/// write-backs were asked for.
+fn kernel(trace: &[Seen], dirs: Vec<PathBuf>) -> (Vec<String>, usize) {
+    let mut reader = Reader {
+        dirs,
+        lines: Vec::new(),
+        unlinked: None,
+        written: BTreeMap::new(),
+        write_backs: 0,
+        is_outsider: false,
+    };
+    trace.iter().for_each(|seen| reader.take(seen));
+    if let Some(removed) = reader.unlinked.take() {
+        push(&mut reader.lines, format!("remove {removed}"));
+    }
+    (reader.lines, reader.write_backs)
 }
 
 // --- The same runs ----------------------------------------------------------------------------
@@ -152,23 +244,72 @@ fn kernel(trace: &[Seen], data_dir: &Path) -> Vec<String> {
 const TEST: &str = "kernel_calls::the_kernel_is_asked_for_what_the_storage_was_asked_for";
 const PART: &str = "the kernel's view of the runs";
 
-/// In the child: the runs, each in a directory of its own, with the log of each beside it.
-fn runs_here(_: Option<Flaw>) -> Checked {
-    let runs = number_from(RUNS, 500);
-    for run in 0..runs {
-        let data_dir = data_dir().join(format!("run{run}"));
-        let path = data_dir.with_extension("answers");
+/// All runs; of a seeded bug, a few that are drawn.
+fn all(flaw: Option<Flaw>) -> impl Iterator<Item = (usize, Run)> {
+    let most = if flaw.is_some() { 20 } else { usize::MAX };
+    runs::all(number_from(RUNS, 500).min(most)).take(most).enumerate()
+}
+
+/// In the child: the runs, each in a directory of its own, with the log of each in it.
+fn runs_here(flaw: Option<Flaw>) -> Checked {
+    let place = PathBuf::from(std::env::var_os(DATA_DIR).expect("given by the parent"));
+    let mut taken = 0;
+    for (number, run) in all(flaw) {
+        let scratch = place.join(format!("run{number}"));
+        fs::create_dir(&scratch).expect("made");
+        let path = scratch.join("answers");
         let mut answers = OpenOptions::new().create(true).append(true).open(path).expect("made");
-        let mut note = |database: &str| {
-            answers
-                .write_all(format!("committed {database}\n").as_bytes())
-                .expect("noted")
-        };
-        let entries = drawn_run(None, &data_dir, &words(run, 40), &mut note)?;
-        let lines = logged(&entries).join("\n");
-        fs::write(data_dir.with_extension("log"), lines).expect("written");
+        let mut heard = |line: &str| answers.write_all(format!("{line}\n").as_bytes()).expect("noted");
+        let entries = run.take(flaw, &scratch, &mut heard)?;
+        fs::write(scratch.join("log"), logged(&entries).join("\n")).expect("written");
+        fs::write(scratch.join("dirs"), run.data_dirs().join("\n")).expect("written");
+        let about = format!("{}\n{}", run.is_long(), run.name);
+        fs::write(scratch.join("about"), about).expect("written");
+        // The long ones take room.
+        heard("outsider");
+        let _content = fs::remove_dir_all(scratch.join("around"));
+        taken += 1;
     }
-    Ok(runs)
+    Ok(taken)
+}
+
+/// Where `strace` runs.
+pub(crate) fn check(flaw: Option<Flaw>) -> Checked {
+    let place = memory_directory();
+    let fast = ["--seccomp-bpf".to_owned()];
+    let (output, trace) = traced(&fast, (TEST, PART), (DATA_DIR, place.path()), flaw);
+    let runs = verdict(&output)?;
+    // By run: the name of its directory is in each path.
+    let mut by_run: Vec<Vec<Seen>> = vec![Vec::new(); runs];
+    for one in parse(&trace) {
+        let words = one.arguments.split(|letter: char| !letter.is_ascii_alphanumeric());
+        let mut numbers = words.filter_map(|word| word.strip_prefix("run")?.parse::<usize>().ok());
+        if let Some(run) = numbers.next().filter(|run| *run < runs) {
+            by_run[run].push(one);
+        }
+    }
+    let (mut calls, mut write_backs) = (0, 0);
+    for (run, seen) in by_run.iter().enumerate() {
+        let scratch = place.path().join(format!("run{run}"));
+        let read = |name: &str| fs::read_to_string(scratch.join(name)).expect("the child left it");
+        let (log, dirs, about) = (read("log"), read("dirs"), read("about"));
+        let (is_long, name) = about.split_once('\n').expect("two lines");
+        let asked: Vec<&str> = log.lines().collect();
+        let (done, early) = kernel(seen, dirs.lines().map(|dir| scratch.join(dir)).collect());
+        holds(asked == done, "SR-PUB-001", || {
+            format!("{name}: asked for, and done in the kernel:\n{}", beside(&asked, &done))
+        })?;
+        assert_eq!(early > 0, is_long == "true", "{name}: {early} early write-backs");
+        calls += done.len();
+        write_backs += early;
+    }
+    assert!(calls > runs * 5, "only {calls} calls of {runs} runs");
+    if flaw.is_none() {
+        say(&format!(
+            "in the kernel: {calls} calls of {runs} runs are what was asked for; {write_backs} early write-backs"
+        ));
+    }
+    Ok(calls)
 }
 
 #[test]
@@ -176,259 +317,16 @@ fn the_kernel_is_asked_for_what_the_storage_was_asked_for() {
     if is_part(PART) {
         return answer(runs_here);
     }
-    if !is_possible(PART) {
-        return;
-    }
-    let place = memory_directory();
-    let fast = ["--seccomp-bpf".to_owned()];
-    let (output, trace) = traced(&fast, TEST, PART, (DATA_DIR, place.path()));
-    let runs = verdict(&output).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    let seen = parse(&trace);
-    let mut calls = 0;
-    // By run: the name of its directory is in each path.
-    let mut by_run: Vec<Vec<Seen>> = vec![Vec::new(); runs];
-    for one in seen {
-        let words = one.arguments.split(|letter: char| !letter.is_ascii_alphanumeric());
-        let mut numbers = words.filter_map(|word| word.strip_prefix("run")?.parse::<usize>().ok());
-        // The parent of all runs has no number in its path.
-        if let Some(run) = numbers.next().filter(|run| *run < runs) {
-            by_run[run].push(one);
-        }
-    }
-    for (run, seen) in by_run.iter().enumerate() {
-        let data_dir = place.path().join(format!("run{run}"));
-        let asked = fs::read_to_string(data_dir.with_extension("log")).expect("the log");
-        // All runs have one parent: whose opening synced it, its path does not say.
-        let asked: Vec<&str> = asked.lines().filter(|line| *line != "sync parent").collect();
-        let done = kernel(seen, &data_dir);
-        if asked != done {
-            let sides = (0..asked.len().max(done.len()))
-                .map(|line| {
-                    let (left, right) = (
-                        asked.get(line).unwrap_or(&""),
-                        done.get(line).map_or("", String::as_str),
-                    );
-                    format!("{} {left:<36} {right}", if *left == right { " " } else { "*" })
-                })
-                .collect::<Vec<_>>();
-            panic!("run {run}: asked for, and done in the kernel:\n{}", sides.join("\n"));
-        }
-        calls += done.len();
-    }
-    assert!(calls > runs * 10, "only {calls} calls of {runs} runs");
-    println!("in the kernel: {calls} calls of {runs} runs are what was asked for");
-}
-
-// --- Each call of a transfer made to fail -----------------------------------------------------
-
-const FAILING: &str = "kernel_calls::any_system_call_of_a_transfer_may_fail_and_the_next_start_commits";
-const FAILING_PART: &str = "system calls that fail";
-
-/// The errors that calls are made to fail with.
-const ERRORS: [(&str, Errno); 8] = [
-    ("ENOSPC", Errno::NOSPC),
-    ("EDQUOT", Errno::DQUOT),
-    ("EIO", Errno::IO),
-    ("EINTR", Errno::INTR),
-    ("EACCES", Errno::ACCESS),
-    ("EROFS", Errno::ROFS),
-    ("ENAMETOOLONG", Errno::NAMETOOLONG),
-    ("EMFILE", Errno::MFILE),
-];
-
-/// In the child: an opening and a transfer, of which one call fails; then the same again.
-fn one_call_fails(flaw: Option<Flaw>) -> Checked {
-    let data_dir = data_dir();
-    let open = || Subject::plain(flaw, &data_dir);
-    let subject = match open() {
-        Ok(subject) => subject,
-        Err(error) => {
-            println!("\ntold: open refused: {error}");
-            open().map_err(|error| Violation {
-                clause: "SR-REC-003",
-                what: format!("a second opening: {error}"),
-            })?
-        }
-    };
-    let descriptors = descriptors_below(&data_dir);
-    let source = Source::new("db", 1, "abcdefghi");
-    let send = || {
-        subject.handle_chunk(source.chunk(0, 3, false))?;
-        subject.handle_chunk(source.chunk(3, 6, false))?;
-        subject.handle_chunk(source.rest(6))
-    };
-    match send() {
-        Ok(_) => println!("\ntold: committed"),
-        Err(ReceiveError::Storage {
-            operation,
-            source: error,
-            removal_failed,
-        }) => {
-            let full = error.kind == FailureKind::Full;
-            let errno = error
-                .source
-                .as_ref()
-                .and_then(std::io::Error::raw_os_error)
-                .unwrap_or(0);
-            println!("\ntold: {operation} {errno} {full}");
-            let left = names(&data_dir).contains(&"db.partial".to_owned());
-            holds(!left && removal_failed.is_none(), "SR-ERR-001", || {
-                format!("left: {left}, {removal_failed:?}")
-            })?;
-        }
-        Err(other) => holds(false, "SR-ERR-001", || format!("{other:?}"))?,
-    }
-    let visible = fs::read(snapshot(&data_dir, "db")).ok();
-    let is_whole = visible.is_none_or(|visible| visible == source.bytes);
-    holds(is_whole, "SR-PUB-002", || "a torn snapshot is visible".to_owned())?;
-    holds(descriptors_below(&data_dir) == descriptors, "SR-CON-005", || {
-        "a descriptor is left".to_owned()
-    })?;
-    let again = send();
-    let found = fs::read(snapshot(&data_dir, "db")).ok();
-    holds(
-        again.is_ok() && found == Some(source.bytes.clone()),
-        "SR-ERR-001",
-        || format!("then: {again:?}, {found:?}"),
-    )?;
-    Ok(1)
-}
-
-/// Runs the child with strace's arguments; the trace of its calls below the receive directory, and what
-/// it was told.
-fn failing(inject: &[String]) -> Result<(Vec<Seen>, String), Violation> {
-    let place = memory_directory();
-    let data_dir = place.path().join("data");
-    let receive = data_dir.join("recv_snapshots");
-    let mut arguments = Vec::new();
-    for path in [receive.clone(), receive.join("db.partial"), data_dir.clone()] {
-        arguments.extend(["-P".to_owned(), path.to_str().expect("plain").to_owned()]);
-    }
-    arguments.extend(inject.iter().cloned());
-    let (output, trace) = traced(&arguments, FAILING, FAILING_PART, (DATA_DIR, &data_dir));
-    let checked = verdict(&output);
-    let seen = parse(&trace);
-    checked.map_err(|violation| Violation {
-        what: format!("{inject:?}: {}\n{seen:#?}", violation.what),
-        ..violation
-    })?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let told = said.lines().filter_map(|line| line.strip_prefix("told: "));
-    Ok((seen, told.collect::<Vec<_>>().join("; ")))
-}
-
-/// What has to be told where this call fails with this error.
-fn due(call: &Seen, errno: Errno) -> &'static [&'static str] {
-    let path = call.path().unwrap_or_default();
-    let is_partial = path.contains("db.partial");
-    match call.name.as_str() {
-        // The standard library looks at the file before a listing, and tries an interrupted call again.
-        "pwrite64" if errno == Errno::INTR => &["committed"],
-        "pwrite64" => &["write"],
-        // Nothing stands there: asked, it says so.
-        "unlinkat" => &["committed"],
-        "openat" if call.arguments.contains("O_CREAT") => &["create"],
-        "fsync" if is_partial => &["sync"],
-        "fsync" => &["sync_directory", "open refused"],
-        "renameat" | "renameat2" => &["publish"],
-        "fstat" if is_partial => &["publish"],
-        "newfstatat" | "statx" if call.arguments.contains("db.partial") => &["publish"],
-        "newfstatat" | "statx" => &["create", "publish", "open refused"],
-        // A hint that cannot be taken is no failure, and its error one of the write.
-        "fadvise64" | "sync_file_range" => &["committed", "write"],
-        _ => &["open refused", "committed"],
+    if is_possible(PART) {
+        check(None).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
     }
 }
 
-/// Every call, by its name and number, with every error.
-pub(crate) fn check_failing() -> Checked {
-    let (clean, told) = failing(&[])?;
-    holds(told == "committed", "SR-LIV-001", || {
-        format!("without a failure: {told}")
-    })?;
-    // Up to the first commit: what follows is the same once more.
-    let first = clean.iter().position(|seen| seen.name.starts_with("rename"));
-    let first = first.map_or(clean.len(), |at| clean.len().min(at + 2));
-    let mut targets = Vec::new();
-    let mut counted: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
-    for seen in &clean[..first] {
-        let number = counted.entry(seen.name.as_str()).or_default();
-        *number += 1;
-        targets.push((seen.name.clone(), *number));
-    }
-    let cases: Vec<_> = targets
-        .iter()
-        .flat_map(|target| ERRORS.map(|error| (target.clone(), error)))
-        .collect();
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let work = || -> Result<BTreeSet<String>, Violation> {
-        let mut fired = BTreeSet::new();
-        while let Some(((name, number), (word, errno))) =
-            cases.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-        {
-            let inject = ["-e".to_owned(), format!("inject={name}:error={word}:when={number}")];
-            let (seen, told) = failing(&inject)?;
-            judge(&seen, &told, *errno).map_err(|violation| Violation {
-                what: format!("{inject:?}: {}\n{seen:#?}", violation.what),
-                ..violation
-            })?;
-            fired.insert(format!("{name} {number}"));
-        }
-        Ok(fired)
-    };
-    let found = std::thread::scope(|scope| {
-        let workers = [0; 2].map(|_| scope.spawn(work));
-        workers.map(|worker| worker.join().expect("a worker ends"))
+fn beside(asked: &[&str], done: &[String]) -> String {
+    let lines = (0..asked.len().max(done.len())).map(|line| {
+        let left = asked.get(line).unwrap_or(&"");
+        let right = done.get(line).map_or("", String::as_str);
+        format!("{} {left:<36} {right}", if *left == right { " " } else { "*" })
     });
-    let mut fired = BTreeSet::new();
-    for found in found {
-        fired.extend(found?);
-    }
-    println!("calls that failed: {fired:?}");
-    Ok(cases.len())
-}
-
-/// The failed call is told as its operation, with its error; a failed sync is not followed by another of
-/// that file, nor by its rename.
-fn judge(seen: &[Seen], told: &str, errno: Errno) -> Result<(), Violation> {
-    let at = seen.iter().position(Seen::is_injected);
-    let Some(at) = at else {
-        return holds(false, "SR-ERR-001", || format!("no call failed, and {told} was told"));
-    };
-    let failed = &seen[at];
-    let due = due(failed, errno);
-    let is_due = due
-        .iter()
-        .any(|due| told.starts_with(due) || told == format!("{due}; committed"));
-    holds(is_due, "SR-ERR-001", || {
-        format!("{failed:?} failed, {due:?} is due, and {told:?} was told")
-    })?;
-    let is_full = matches!(errno, Errno::NOSPC | Errno::DQUOT);
-    let is_storage = told.split_whitespace().count() == 3 && !told.contains("refused");
-    let expected = format!("{} {is_full}", errno.raw_os_error());
-    holds(!is_storage || told.ends_with(&expected), "SR-ERR-001", || {
-        format!("{expected} is due, and {told:?} was told")
-    })?;
-    if failed.name == "fsync" && !told.contains("refused") {
-        let next = seen[at + 1..]
-            .iter()
-            .find(|seen| matches!(seen.name.as_str(), "fsync" | "renameat" | "unlinkat"));
-        let is_final = next.is_none_or(|next| next.name == "unlinkat");
-        holds(is_final, "SR-ERR-002", || {
-            format!("after the failed sync comes {next:?}")
-        })?;
-    }
-    Ok(())
-}
-
-#[test]
-fn any_system_call_of_a_transfer_may_fail_and_the_next_start_commits() {
-    if is_part(FAILING_PART) {
-        return answer(one_call_fails);
-    }
-    if !is_possible(FAILING_PART) {
-        return;
-    }
-    let cases = check_failing().unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!("{FAILING_PART}: {cases} cases");
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,5 +1,5 @@
 //! Failing calls of a real kernel: a full tmpfs, no inodes, a read-only file system and directory, limits
-//! on file size and descriptors; and, by strace, every system call of a transfer made to fail.
+//! on file size and descriptors.
 //!
 //! Guarantees: as `failing_calls`, with the errors that the kernel gives, short writes included. Refuses
 //! to know: nothing is skipped without a line that says so and why.
@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -17,7 +17,7 @@ use snapshot_receiver::{OpenError, ReceiveError};
 use crate::child::{answer, command, is_part, verdict};
 use crate::flaw::Flaw;
 use crate::place::{descriptors_below, memory_directory, skipped};
-use crate::subject::{Checked, Subject, Violation, holds};
+use crate::subject::{Checked, Subject, Violation, holds, passes};
 use crate::support::{Source, names, partial, snapshot};
 
 /// Where a child receives.
@@ -87,34 +87,43 @@ fn commits(subject: &Subject, data_dir: &Path) -> Result<(), Violation> {
 
 // --- A small file system ----------------------------------------------------------------------
 
-/// Runs this part of this test in a mount namespace of its own, on a small tmpfs; `None`, said aloud, where
-/// that is not allowed.
-fn on_small_file_system(options: &str, test: &str, part: &str) -> Option<Output> {
-    let place = memory_directory();
+/// What mounts a small tmpfs in a mount namespace of its own, and runs what follows there.
+fn unshared(options: &str) -> Vec<String> {
     let flags = if geteuid().is_root() { "-m" } else { "-Urm" };
     let script = format!("mount -t tmpfs -o {options} none \"${DATA_DIR}\" && exec \"$@\"");
-    let allowed = Command::new("unshare")
-        .args([flags, "sh", "-c", &script, "sh", "true"])
-        .env(DATA_DIR, place.path())
-        .output();
-    if !allowed.as_ref().is_ok_and(|output| output.status.success()) {
-        let why = allowed.map_or_else(
-            |error| error.to_string(),
-            |output| String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        );
-        skipped(
-            part,
-            &format!("no tmpfs can be mounted here, by root or in a user namespace: {why}"),
-        );
-        return None;
-    }
-    let mut child = command(&["unshare", flags, "sh", "-c", &script, "sh"], test, part, None);
-    Some(child.env(DATA_DIR, place.path()).output().expect("the child runs"))
+    ["unshare", flags, "sh", "-c", &script, "sh"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
-fn passes(output: &Output, what: &str) {
-    let cases = verdict(output).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!("{what}: {cases} cases");
+/// Whether a tmpfs can be mounted here; said aloud where not.
+pub(crate) fn can_mount(what: &str) -> bool {
+    let place = memory_directory();
+    let wrapper = unshared("size=256k");
+    let tried = Command::new(&wrapper[0])
+        .args(&wrapper[1..])
+        .arg("true")
+        .env(DATA_DIR, place.path())
+        .output();
+    let why = match tried {
+        Ok(output) if output.status.success() => return true,
+        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        Err(error) => error.to_string(),
+    };
+    skipped(
+        what,
+        &format!("no tmpfs can be mounted here, by root or in a user namespace: {why}"),
+    );
+    false
+}
+
+/// Runs this part of this test in a process behind a wrapper.
+fn behind(wrapper: &[String], (test, part): (&str, &str), flaw: Option<Flaw>) -> Checked {
+    let place = memory_directory();
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+    let mut child = command(&wrapper, test, part, flaw);
+    let output = child.env(DATA_DIR, place.path()).output().expect("the child runs");
+    verdict(&output)
 }
 
 const FULL: &str = "kernel_failures::a_full_file_system_is_told_apart_and_works_again_when_there_is_room";
@@ -146,14 +155,20 @@ fn full_disk(flaw: Option<Flaw>) -> Checked {
     Ok(6)
 }
 
+const FULL_PART: &str = "a full file system";
+
+/// Where a tmpfs can be mounted.
+pub(crate) fn check_full(flaw: Option<Flaw>) -> Checked {
+    behind(&unshared("size=256k"), (FULL, FULL_PART), flaw)
+}
+
 #[test]
 fn a_full_file_system_is_told_apart_and_works_again_when_there_is_room() {
-    const PART: &str = "a full file system";
-    if is_part(PART) {
+    if is_part(FULL_PART) {
         return answer(full_disk);
     }
-    if let Some(output) = on_small_file_system("size=256k", FULL, PART) {
-        passes(&output, PART);
+    if can_mount(FULL_PART) {
+        passes(check_full, FULL_PART);
     }
 }
 
@@ -176,6 +191,8 @@ fn no_inodes_and_read_only(flaw: Option<Flaw>) -> Checked {
     fillers.iter().for_each(|path| fs::remove_file(path).expect("removed"));
     commits(&subject, &data_dir)?;
 
+    // The mount alone: in a user namespace the options of its file system, the owner's id among them, cannot be
+    // given again.
     let remount = |how: &str| {
         let mounted = Command::new("mount")
             .args(["-o", how])
@@ -184,7 +201,7 @@ fn no_inodes_and_read_only(flaw: Option<Flaw>) -> Checked {
             .expect("mount");
         assert!(mounted.success(), "{how}");
     };
-    remount("remount,ro");
+    remount("remount,bind,ro");
     let told = subject.handle_chunk(source.whole());
     failed_with(&told, &data_dir, Operation::Create, FailureKind::Other, Errno::ROFS)?;
     let aborted = subject.receiver.abort_database("db");
@@ -196,7 +213,7 @@ fn no_inodes_and_read_only(flaw: Option<Flaw>) -> Checked {
         "SR-REC-003",
         || format!("{refused:?}"),
     )?;
-    remount("remount,rw");
+    remount("remount,bind,rw");
     commits(&opened(flaw, &data_dir)?, &data_dir)?;
     Ok(3)
 }
@@ -207,8 +224,11 @@ fn no_inode_and_a_read_only_file_system_are_failed_creates() {
     if is_part(PART) {
         return answer(no_inodes_and_read_only);
     }
-    if let Some(output) = on_small_file_system("size=256k,nr_inodes=12", INODES, PART) {
-        passes(&output, PART);
+    if can_mount(PART) {
+        passes(
+            |flaw| behind(&unshared("size=256k,nr_inodes=12"), (INODES, PART), flaw),
+            PART,
+        );
     }
 }
 
@@ -253,18 +273,22 @@ fn process_limits(flaw: Option<Flaw>) -> Checked {
     Ok(4)
 }
 
-#[test]
-fn limits_on_file_size_and_descriptors_are_failures_like_others() {
-    const PART: &str = "limits of the process";
-    if is_part(PART) {
-        return answer(process_limits);
-    }
-    let place = memory_directory();
+const LIMITS_PART: &str = "limits of the process";
+
+/// Below limits of the shell that starts the process.
+pub(crate) fn check_limits(flaw: Option<Flaw>) -> Checked {
     // An ignored signal stays ignored in the program that follows.
     let script = "trap '' XFSZ; ulimit -f 8; ulimit -n 64; exec \"$@\"";
-    let mut child = command(&["sh", "-c", script, "sh"], LIMITS, PART, None);
-    let output = child.env(DATA_DIR, place.path()).output().expect("the child runs");
-    passes(&output, PART);
+    let wrapper = ["sh", "-c", script, "sh"].map(str::to_owned);
+    behind(&wrapper, (LIMITS, LIMITS_PART), flaw)
+}
+
+#[test]
+fn limits_on_file_size_and_descriptors_are_failures_like_others() {
+    if is_part(LIMITS_PART) {
+        return answer(process_limits);
+    }
+    passes(check_limits, LIMITS_PART);
 }
 
 #[test]

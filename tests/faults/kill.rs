@@ -3,7 +3,8 @@
 //!
 //! Guarantees: nothing acknowledged is lost, what is visible is whole, no partial outlives the next
 //! opening, and the process that follows needs no more memory and no more descriptors. The source sends
-//! without waiting for answers, so that the kill falls into work. Refuses to know: power loss; the kernel
+//! without waiting for answers, and never ends its last transfer, so that the kill falls into work; some
+//! fall into the opening. The process receives by threads or by tasks. Refuses to know: power loss; the kernel
 //! keeps what a killed process wrote.
 
 use std::collections::BTreeMap;
@@ -15,18 +16,23 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use bytes::Bytes;
-use snapshot_receiver::{ChunkOutcome, Options, ReceiveError, wire};
+use snapshot_receiver::executor::FileSystem;
+use snapshot_receiver::{ChunkOutcome, Envelope, Options, ReceiveError, SnapshotReceiver, wire};
+use tokio::runtime::Builder;
 
 use crate::child::{command, is_part};
 use crate::flaw::Flaw;
 use crate::log::Log;
-use crate::place::{draws, memory_directory, number_from, resident_bytes};
+use crate::place::{draws, memory_directory, number_from, resident_bytes, say};
+use crate::seam::{Files, Seam};
 use crate::subject::{Checked, Subject, Violation, holds};
 use crate::support::{Source, names, snapshot};
 
 /// Overrides how often the receiver is killed.
 const KILLS: &str = "KILLS";
 const DATA_DIR: &str = "FAULTS_TEST_DATA_DIR";
+/// Which face a process has.
+const FACE: &str = "FAULTS_TEST_FACE";
 const TEST: &str = "kill::a_receiver_killed_at_any_moment_loses_nothing_acknowledged_and_shows_nothing_torn";
 const PART: &str = "a receiver to be killed";
 
@@ -45,14 +51,63 @@ fn content(database: &str, lsn: u64) -> Vec<u8> {
     tag.bytes().cycle().take(tag.len() + length).collect()
 }
 
+/// The LSN that a content says it is of.
+fn tagged(database: &str, content: &[u8]) -> Option<u64> {
+    let text = content.strip_prefix(format!("{database} at ").as_bytes())?;
+    let digits = text.split(|byte| *byte == b':').next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Chunks of a transfer that never ends, behind all others: whenever the kill falls, a transfer runs. They
+/// are more than what the kernel is asked to write back at once.
+const ENDLESS_CHUNKS: usize = 160;
+const ENDLESS_CHUNK: usize = 64 << 10;
+
 // --- The receiver's process -------------------------------------------------------------------
+
+/// By which face a process receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Face {
+    Threads,
+    /// By the receiver's own workers.
+    Tasks,
+}
+
+impl Face {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Tasks => "tasks",
+        }
+    }
+}
+
+type Answer = Result<ChunkOutcome, ReceiveError>;
+
+/// Opens a receiver of that face; what it answers to an envelope.
+fn receiver(flaw: Option<Flaw>, data_dir: &Path, face: Face) -> Box<dyn FnMut(Envelope<Vec<u8>>) -> Answer> {
+    let options = Options::default().idle_timeout(None);
+    match face {
+        Face::Threads => {
+            let subject = Subject::open(flaw, data_dir, &Log::silent(), options).expect("opens");
+            Box::new(move |envelope| subject.handle_chunk(envelope))
+        }
+        Face::Tasks => {
+            let files = FileSystem::open(data_dir).expect("opens");
+            let seam = Seam::new(Files::Shipped(files), data_dir, flaw, Log::silent());
+            let receiver = SnapshotReceiver::with_storage(seam, data_dir, options).expect("opens");
+            let runtime = Builder::new_current_thread().build().expect("a runtime");
+            Box::new(move |envelope| runtime.block_on(receiver.handle_chunk(envelope)))
+        }
+    }
+}
 
 /// Opens a receiver, says where it listens, and answers each frame with a line, in order.
 fn serve() {
     let data_dir: PathBuf = std::env::var_os(DATA_DIR).expect("given by the parent").into();
-    let flaw = crate::child::flaw();
-    let options = Options::default().idle_timeout(None);
-    let subject = Subject::open(flaw, &data_dir, &Log::silent(), options).expect("opens");
+    let is_tasks = std::env::var(FACE).is_ok_and(|face| face == Face::Tasks.name());
+    let face = if is_tasks { Face::Tasks } else { Face::Threads };
+    let mut handle = receiver(crate::child::flaw(), &data_dir, face);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     println!("\nlistening {}", listener.local_addr().expect("bound").port());
     let (stream, _) = listener.accept().expect("the source");
@@ -63,28 +118,32 @@ fn serve() {
             let descriptors = fs::read_dir("/proc/self/fd").expect("Linux").count();
             format!("needs {descriptors} {}", resident_bytes())
         } else {
-            let envelope = wire::decode(&frame).expect("an envelope");
-            let database = envelope.source_database_id.to_string();
-            let envelope = snapshot_receiver::Envelope {
-                source_cluster_id: envelope.source_cluster_id,
-                source_database_id: envelope.source_database_id,
-                snapshot_lsn: envelope.snapshot_lsn,
-                total_bytes: envelope.total_bytes,
-                total_crc32c: envelope.total_crc32c,
-                offset: envelope.offset,
-                data: envelope.data.to_vec(),
-                done: envelope.done,
-            };
-            match subject.handle_chunk(envelope) {
-                Ok(ChunkOutcome::Committed { snapshot_lsn, .. }) => format!("committed {database} {snapshot_lsn}"),
-                Ok(ChunkOutcome::Pending { bytes_done }) => format!("pending {database} {bytes_done}"),
-                Err(ReceiveError::Rejected { rejection, .. }) => format!("rejected {database} {rejection}"),
-                Err(error) => format!("failed {database} {error}"),
-            }
+            answer_to(&mut handle, &frame)
         };
         if to.write_all(format!("{line}\n").as_bytes()).is_err() {
             break;
         }
+    }
+}
+
+fn answer_to(handle: &mut impl FnMut(Envelope<Vec<u8>>) -> Answer, frame: &Bytes) -> String {
+    let envelope = wire::decode(frame).expect("an envelope");
+    let database = envelope.source_database_id.to_string();
+    let answer = handle(Envelope {
+        source_cluster_id: envelope.source_cluster_id,
+        source_database_id: envelope.source_database_id,
+        snapshot_lsn: envelope.snapshot_lsn,
+        total_bytes: envelope.total_bytes,
+        total_crc32c: envelope.total_crc32c,
+        offset: envelope.offset,
+        data: envelope.data.to_vec(),
+        done: envelope.done,
+    });
+    match answer {
+        Ok(ChunkOutcome::Committed { snapshot_lsn, .. }) => format!("committed {database} {snapshot_lsn}"),
+        Ok(ChunkOutcome::Pending { bytes_done }) => format!("pending {database} {bytes_done}"),
+        Err(ReceiveError::Rejected { rejection, .. }) => format!("rejected {database} {rejection}"),
+        Err(error) => format!("failed {database} {error}"),
     }
 }
 
@@ -122,13 +181,18 @@ impl Drop for Process {
 }
 
 impl Process {
-    fn start(flaw: Option<Flaw>, data_dir: &Path) -> (Self, TcpStream) {
+    fn spawn(flaw: Option<Flaw>, data_dir: &Path, face: Face) -> Self {
         let mut child = command(&[], TEST, PART, flaw);
         let child = child
             .env(DATA_DIR, data_dir)
+            .env(FACE, face.name())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        let mut process = Self(child.spawn().expect("the receiver starts"));
+        Self(child.spawn().expect("the receiver starts"))
+    }
+
+    fn start(flaw: Option<Flaw>, data_dir: &Path, face: Face) -> (Self, TcpStream) {
+        let mut process = Self::spawn(flaw, data_dir, face);
         let said = BufReader::new(process.0.stdout.take().expect("piped"));
         let port = said
             .lines()
@@ -177,6 +241,20 @@ impl Feeding {
         frames
     }
 
+    /// Frames of the transfer that never ends.
+    fn endless(&mut self) -> Vec<Frame> {
+        self.next_lsn += 1;
+        let database = DATABASES[usize::try_from(self.next_lsn % 2).expect("0 or 1")];
+        let chunk = Source::new(database, self.next_lsn, vec![7; ENDLESS_CHUNK]).whole();
+        let frames = (0..ENDLESS_CHUNKS).map(|number| Envelope {
+            offset: (number * ENDLESS_CHUNK) as u64,
+            total_bytes: (ENDLESS_CHUNKS * ENDLESS_CHUNK + 1) as u64,
+            done: false,
+            ..chunk.clone()
+        });
+        frames.map(|frame| (framed(&wire::encode(&frame)), None)).collect()
+    }
+
     /// Takes an answer.
     fn hear(&mut self, line: &str) -> Result<(), Violation> {
         let mut words = line.split_whitespace();
@@ -206,7 +284,8 @@ impl Feeding {
                 })?;
                 continue;
             };
-            let lsn = (1..=known.sent).rev().find(|lsn| content(database, *lsn) == found);
+            let lsn = tagged(database, &found).filter(|lsn| (1..=known.sent).contains(lsn));
+            let lsn = lsn.filter(|lsn| content(database, *lsn) == found);
             holds(lsn.is_some(), "SR-PUB-002", || {
                 format!("{database}: {} bytes that are no snapshot, {known:?}", found.len())
             })?;
@@ -218,9 +297,22 @@ impl Feeding {
     }
 }
 
+/// A short life of a receiver: killed while it starts and opens, or a little later.
+fn short_life(flaw: Option<Flaw>, data_dir: &Path, feeding: &Feeding, micros: u64) -> Result<(), Violation> {
+    let process = Process::spawn(flaw, data_dir, Face::Threads);
+    std::thread::sleep(Duration::from_micros(micros));
+    drop(process);
+    feeding.judge(data_dir)
+}
+
 /// One life of a receiver: fed without waiting, killed after so many answers.
-fn life(flaw: Option<Flaw>, data_dir: &Path, feeding: &mut Feeding, answers: usize) -> Result<(), Violation> {
-    let (mut process, stream) = Process::start(flaw, data_dir);
+fn life(
+    flaw: Option<Flaw>,
+    data_dir: &Path,
+    feeding: &mut Feeding,
+    (face, answers): (Face, usize),
+) -> Result<(), Violation> {
+    let (mut process, stream) = Process::start(flaw, data_dir, face);
     let left: Vec<String> = names(data_dir)
         .into_iter()
         .filter(|name| name.ends_with(".partial"))
@@ -233,6 +325,7 @@ fn life(flaw: Option<Flaw>, data_dir: &Path, feeding: &mut Feeding, answers: usi
     while frames.len() <= answers + 16 {
         frames.extend(feeding.frames());
     }
+    frames.extend(feeding.endless());
     for (database, lsn) in frames.iter().filter_map(|(_, ends)| *ends) {
         feeding.known.entry(database).or_default().sent = lsn;
     }
@@ -263,7 +356,7 @@ fn life(flaw: Option<Flaw>, data_dir: &Path, feeding: &mut Feeding, answers: usi
 
 /// What a process needs, after so many snapshots: descriptors and memory.
 fn needs(data_dir: &Path, feeding: &mut Feeding, snapshots: usize) -> Result<(u64, u64), Violation> {
-    let (_process, mut stream) = Process::start(None, data_dir);
+    let (_process, mut stream) = Process::start(None, data_dir, Face::Threads);
     let mut lines = BufReader::new(stream.try_clone().expect("a second handle"))
         .lines()
         .map_while(Result::ok);
@@ -302,17 +395,23 @@ pub(crate) fn check(flaw: Option<Flaw>, kills: usize) -> Checked {
     let mut draw = draws(kills);
     for kill in 0..kills {
         let answers = draw(40);
-        life(flaw, data_dir, &mut feeding, answers).map_err(|violation| Violation {
+        let face = if draw(2) == 0 { Face::Threads } else { Face::Tasks };
+        if draw(5) == 0 {
+            let micros = draw(20_000) as u64;
+            short_life(flaw, data_dir, &feeding, micros)?;
+            continue;
+        }
+        life(flaw, data_dir, &mut feeding, (face, answers)).map_err(|violation| Violation {
             what: format!("kill {kill}, after {answers} answers: {}", violation.what),
             ..violation
         })?;
     }
     if let Some((descriptors, bytes)) = first {
         let last = needs(data_dir, &mut feeding, 300)?;
-        println!(
+        say(&format!(
             "needs of the first and the last process (descriptors, bytes): {:?} {last:?}",
             (descriptors, bytes)
-        );
+        ));
         holds(last.0 == descriptors, "SR-CON-005", || {
             format!("{descriptors} descriptors, then {}", last.0)
         })?;
@@ -335,5 +434,5 @@ fn a_receiver_killed_at_any_moment_loses_nothing_acknowledged_and_shows_nothing_
     }
     let kills = number_from(KILLS, 100);
     let killed = check(None, kills).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!("kill: {killed} times");
+    say(&format!("kill: {killed} times"));
 }

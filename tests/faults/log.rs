@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::io::Errno;
 use snapshot_receiver::DatabaseId;
 use snapshot_receiver::executor::{Directory, StorageError};
+use snapshot_receiver::protocol::FailureKind;
 
 /// One call, as plain values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub(crate) enum Extent {
     Nothing,
     /// Half of a write; of anything else, all.
     Part,
+    /// All, of a write too: what failed is the early write-back after it.
+    Whole,
 }
 
 /// What the caller of a failing call is told.
@@ -62,13 +65,16 @@ pub(crate) enum Cause {
     Errno(Errno),
     /// A write that ends early and goes no further.
     ShortWrite,
+    /// A directory stands under the name.
+    DirectoryInTheWay,
 }
 
 impl Cause {
-    pub(crate) fn error(self) -> io::Error {
+    fn error(self) -> StorageError {
         match self {
-            Self::Errno(errno) => errno.into(),
-            Self::ShortWrite => io::ErrorKind::WriteZero.into(),
+            Self::Errno(errno) => io::Error::from(errno).into(),
+            Self::ShortWrite => io::Error::from(io::ErrorKind::WriteZero).into(),
+            Self::DirectoryInTheWay => FailureKind::DirectoryInTheWay.into(),
         }
     }
 }
@@ -84,7 +90,7 @@ pub(crate) struct Injected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
-    Failed(Extent),
+    Failed { extent: Extent, kind: FailureKind },
 }
 
 /// One line of the log.
@@ -209,19 +215,24 @@ impl Log {
             }
             injected
         };
-        let done = match injected {
-            None => run(true),
-            Some(Injected { cause, extent }) => {
-                if extent == Extent::Part {
-                    run(false)?;
-                }
-                self.note(Entry::Call(call, Outcome::Failed(extent)));
-                return Err(cause.error().into());
+        if let Some(Injected { cause, extent }) = injected {
+            match extent {
+                Extent::Nothing => {}
+                Extent::Part => drop(run(false)?),
+                Extent::Whole => drop(run(true)?),
             }
-        };
-        let outcome = match done {
+            let error = cause.error();
+            let kind = error.kind;
+            self.note(Entry::Call(call, Outcome::Failed { extent, kind }));
+            return Err(error);
+        }
+        let done = run(true);
+        let outcome = match &done {
             Ok(_) => Outcome::Done,
-            Err(_) => Outcome::Failed(Extent::Nothing),
+            Err(error) => Outcome::Failed {
+                extent: Extent::Nothing,
+                kind: error.kind,
+            },
         };
         self.note(Entry::Call(call, outcome));
         done

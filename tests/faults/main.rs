@@ -8,12 +8,15 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | `runs` | the runs that are taken call by call: drawn, walked, exported by the model, the vectors |
 //! | `calls`, `shadow` | the executor against `step`, call by call |
-//! | `kernel_calls`, `strace` | the same in the kernel, and each system call made to fail |
+//! | `kernel_calls`, `strace` | the same in the kernel |
 //! | `power_loss`, `disk` | every state that a power loss may leave, rebuilt on real directories |
 //! | `kill` | a receiver process, killed over and over |
 //! | `failing_calls` | each call made to fail, by the storage |
+//! | `failing_system_calls` | each system call made to fail, by `strace` |
 //! | `kernel_failures` | full, read-only and limited file systems |
+//! | `faces` | the same failures through the async faces and their workers |
 //! | `names`, `hostile` | names and places |
 //! | `resources`, `scale` | bounds, and an opening among many files |
 //! | `matrix` | the seeded bugs, each caught; the results for `cargo gate bugs` |
@@ -26,7 +29,9 @@
 mod calls;
 mod child;
 mod disk;
+mod faces;
 mod failing_calls;
+mod failing_system_calls;
 mod flaw;
 mod hostile;
 mod kernel_calls;
@@ -38,6 +43,7 @@ mod names;
 mod place;
 mod power_loss;
 mod resources;
+mod runs;
 mod scale;
 mod seam;
 mod shadow;

@@ -1,21 +1,26 @@
 //! Every seeded bug of the executor, caught by the check that claims it.
 //!
 //! Guarantees: the bugs are those of the model's table for this layer, no more and no fewer; each is
-//! caught by a check that passes on the shipped receiver, through a clause that the table says it
-//! breaks; the results are written for `cargo gate bugs`. Refuses to know: how a check works.
+//! caught by every check that is named for it, which passes on the shipped receiver, through a clause that
+//! the table says it breaks; the results are written for `cargo gate bugs`, without a bug that can only be
+//! seen where `strace` runs and it does not. Refuses to know: how a check works.
 
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use serde_json::json;
-use snapshot_receiver_model::bugs::layers::{LAYERS, REAL_FILES};
+use snapshot_receiver_model::layers::{FILES, REAL_FILES, write};
+use snapshot_receiver_model::report::results::BugResult;
 
 use crate::flaw::Flaw;
+use crate::kernel_failures::can_mount;
 use crate::place::skipped;
 use crate::power_loss::Tried;
+use crate::strace::is_possible;
 use crate::subject::{Checked, Violation};
-use crate::{calls, failing_calls, hostile, kill, names, power_loss, resources, scale};
+use crate::{
+    calls, faces, failing_calls, failing_system_calls, hostile, kernel_calls, kernel_failures, kill, names, power_loss,
+    resources, scale,
+};
 
 /// A check, and the test that runs it on the shipped receiver.
 type Check = (fn(Option<Flaw>) -> Checked, &'static str);
@@ -52,6 +57,10 @@ const LOCK: Check = (
     hostile::check_lock,
     "hostile::a_second_receiver_is_refused_by_any_path_and_touches_nothing",
 );
+const LOCK_NAMES: Check = (
+    hostile::check_lock_names,
+    "hostile::whatever_stands_under_the_name_of_a_lock_is_nobodys_lock_and_left_alone",
+);
 const BOUNDS: Check = (
     resources::check,
     "resources::whatever_is_sent_memory_descriptors_and_transfers_stay_bounded",
@@ -61,13 +70,50 @@ const SCALE: Check = (
     "scale::an_opening_among_a_hundred_thousand_files_touches_its_orphans_alone",
 );
 const CALLS: Check = (
-    |flaw| calls::check(flaw, 20),
+    |flaw| Ok(calls::check(flaw, 20)?.values().sum()),
     "calls::the_executor_does_what_step_asks_for_call_by_call",
 );
 const KILL: Check = (
     |flaw| kill::check(flaw, 20),
     "kill::a_receiver_killed_at_any_moment_loses_nothing_acknowledged_and_shows_nothing_torn",
 );
+
+const FACES: Check = (faces::check, "faces::any_call_may_fail_under_the_receivers_own_workers");
+/// By `strace`.
+const KERNEL: Check = (
+    kernel_calls::check,
+    "kernel_calls::the_kernel_is_asked_for_what_the_storage_was_asked_for",
+);
+/// By `strace`.
+const SYSTEM_CALLS: Check = (
+    failing_system_calls::check,
+    "failing_system_calls::any_system_call_may_fail_and_the_next_start_commits",
+);
+
+const LIMITS: Check = (
+    kernel_failures::check_limits,
+    "kernel_failures::limits_on_file_size_and_descriptors_are_failures_like_others",
+);
+/// On a file system that has to be mounted.
+const FULL: Check = (
+    kernel_failures::check_full,
+    "kernel_failures::a_full_file_system_is_told_apart_and_works_again_when_there_is_room",
+);
+
+/// What other checks have to catch as well, so that each of them is shown able to fail.
+const MORE_CHECKS: [(Flaw, Check); 7] = [
+    (Flaw::RemovalSkipped, LIMITS),
+    (Flaw::FullDiskNotToldApart, FULL),
+    (Flaw::SyncRetried, FACES),
+    (Flaw::SyncRetried, SYSTEM_CALLS),
+    (Flaw::WriteBackFailureIgnored, FACES),
+    (Flaw::DescriptorKept, FACES),
+    (Flaw::DirectorySyncFailureIgnored, FACES),
+];
+
+fn needs_strace(check: Check) -> bool {
+    check.1 == KERNEL.1 || check.1 == SYSTEM_CALLS.1
+}
 
 /// The check that has to catch it.
 fn check_of(flaw: Flaw) -> Check {
@@ -83,6 +129,7 @@ fn check_of(flaw: Flaw) -> Check {
         | Flaw::RecoverySkipsParentSync => POWER_LOSS,
         Flaw::WriteFailureIgnored
         | Flaw::ShortWriteTaken
+        | Flaw::WriteBackFailureIgnored
         | Flaw::SyncFailureIgnored
         | Flaw::SyncRetried
         | Flaw::DirectorySyncFailureIgnored
@@ -94,12 +141,14 @@ fn check_of(flaw: Flaw) -> Check {
         Flaw::IdJoinedIntoPath | Flaw::IdMadeValid => NAMES,
         Flaw::LinkFollowed | Flaw::LeftoverOpened | Flaw::PublishedThroughLink => PLACES,
         Flaw::ReceiveLinkFollowed => RECEIVE_DIRECTORY,
+        Flaw::LockFileFollowed => LOCK_NAMES,
         Flaw::InodeNotCompared | Flaw::DirectoryNotCompared => REPLACED,
         Flaw::LockSkipped | Flaw::SweptBeforeLock => LOCK,
         Flaw::RecoverySweepsForeign | Flaw::RecoveryDeletesSnapshot | Flaw::RecoveryStopsAtOrphan => SCALE,
         Flaw::DirectorySyncBeforePublish => CALLS,
+        Flaw::FlushForSync => KERNEL,
         Flaw::RecoveryKeepsOrphans => KILL,
-        Flaw::PayloadKept | Flaw::PlacesUnbounded | Flaw::ExpiryIgnored => BOUNDS,
+        Flaw::PayloadKept | Flaw::TransferBuffered | Flaw::PlacesUnbounded | Flaw::ExpiryIgnored => BOUNDS,
     }
 }
 
@@ -113,51 +162,51 @@ fn every_seeded_bug_of_the_executor_is_caught_by_a_check_of_a_clause_that_it_bre
 
     let mut rows = Vec::new();
     let mut survived = Vec::new();
+    let can_trace = is_possible("the seeded bugs that only the kernel can tell");
+    let can_mount = can_mount("the seeded bugs on a file system of their own");
     for claim in REAL_FILES {
         let flaw = Flaw::ALL.into_iter().find(|flaw| flaw.name() == claim.name);
-        let (check, test) = check_of(flaw.expect("each claim has its bug"));
+        let flaw = flaw.expect("each claim has its bug");
+        let more = MORE_CHECKS
+            .iter()
+            .filter(|(of, _)| *of == flaw)
+            .map(|(_, check)| *check);
+        let checks = [check_of(flaw)].into_iter().chain(more);
+        let checks = checks.filter(|check| can_trace || !needs_strace(*check));
+        let checks: Vec<Check> = checks.filter(|check| can_mount || check.1 != FULL.1).collect();
+        if checks.is_empty() {
+            continue;
+        }
         let began = Instant::now();
-        let caught = check(flaw);
-        let seconds = began.elapsed().as_secs_f64();
-        let caught_by = match &caught {
-            Err(Violation { clause, what }) if claim.clauses.contains(clause) => {
-                let what: String = what.chars().take(160).collect();
-                println!(
-                    "{:<28} {clause} {seconds:>6.2} s  {}",
-                    claim.name,
-                    what.replace('\n', " ")
-                );
-                vec![format!("{clause}: tests/faults {test}")]
+        let mut caught_by = Vec::new();
+        for (check, test) in &checks {
+            match check(Some(flaw)) {
+                Err(Violation { clause, what }) if claim.clauses.contains(&clause) => {
+                    let what: String = what.replace('\n', " ").chars().take(160).collect();
+                    let seconds = began.elapsed().as_secs_f64();
+                    println!("{:<28} {clause} {seconds:>6.2} s  {what}", claim.name);
+                    caught_by.push(format!("{clause}: tests/faults {test}"));
+                }
+                other => survived.push(format!("{}, {test}: {other:?}", claim.name)),
             }
-            other => {
-                survived.push(format!("{}: {other:?}", claim.name));
-                Vec::new()
-            }
-        };
-        rows.push(json!({
-            "id": claim.name,
-            "about": claim.about,
-            "clauses": claim.clauses,
-            "incident": claim.incidents.first(),
-            "caught_by": caught_by,
-            "steps": null,
-            "seconds": seconds,
-        }));
+        }
+        let is_caught = caught_by.len() == checks.len();
+        rows.push(BugResult {
+            id: claim.name.to_owned(),
+            about: claim.about.to_owned(),
+            clauses: claim.clauses.iter().map(|clause| (*clause).to_owned()).collect(),
+            incidents: claim.incidents.iter().map(|incident| (*incident).to_owned()).collect(),
+            // All of the checks, or none.
+            caught_by: if is_caught { caught_by } else { Vec::new() },
+            seconds: began.elapsed().as_secs_f64(),
+            is_caught,
+            ..BugResult::default()
+        });
     }
-    write(&json!({ "bugs": rows }).to_string());
-    assert!(survived.is_empty(), "{survived:#?}");
-}
-
-/// Writes the results where `cargo gate bugs` looks for them.
-fn write(results: &str) {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/gate-layers");
-    let layer = LAYERS.iter().find(|layer| std::ptr::eq(layer.claims, REAL_FILES));
-    let path = directory.join(format!("{}.json", layer.expect("it is one of the layers").name));
-    let written = fs::create_dir_all(&directory).and_then(|()| fs::write(&path, results));
-    if let Err(error) = written {
-        skipped(
-            "the results for `cargo gate bugs`",
-            &format!("{}: {error}", path.display()),
-        );
+    if let Err(error) = write(&directory, FILES.name, &rows, &[]) {
+        let what = "the results for `cargo gate bugs`";
+        skipped(what, &format!("{}: {error}", directory.display()));
     }
+    assert!(survived.is_empty(), "{survived:#?}");
 }

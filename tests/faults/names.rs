@@ -4,6 +4,7 @@
 //! the names of its own database changes. Refuses to know: what stands under those names; `hostile` has
 //! that.
 
+use std::cell::RefCell;
 use std::fs;
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
@@ -12,6 +13,7 @@ use snapshot_receiver::{ChunkOutcome, DatabaseId, Envelope, ReceiveError, Reject
 
 use crate::flaw::Flaw;
 use crate::hostile::{Place, own_names, untouched};
+use crate::place::say;
 use crate::subject::{Checked, Violation, holds, passes};
 use crate::support::{Source, snapshot};
 
@@ -172,16 +174,19 @@ pub(crate) fn check_any_envelope(flaw: Option<Flaw>) -> Checked {
         "[a-zA-Z0-9._-]{1,8}",
         ".{0,3}",
     ];
-    let id = proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat());
+    let pieces = proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat());
+    let id = prop_oneof![pieces, "[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,8}"];
     let numbers = (
         any::<u64>(),
-        prop_oneof![Just(3), any::<u64>()],
-        prop_oneof![Just(0), any::<u64>()],
+        prop_oneof![3 => Just(3), 1 => any::<u64>()],
+        prop_oneof![3 => Just(0), 1 => any::<u64>()],
     );
     let envelopes = (id.clone(), id, numbers, any::<[u8; 3]>(), any::<bool>(), any::<bool>());
     let place = Place::new();
     let subject = place.open(flaw)?;
     let before = place.listing(&[]);
+    // None of the answers may be missing: a place that takes nothing would prove nothing.
+    let answers = RefCell::new([0_u32; 4]);
     let found = TestRunner::new(config).run(&envelopes, |(database, cluster, numbers, data, done, honest)| {
         let told = subject.handle_chunk(Envelope {
             source_cluster_id: cluster.into(),
@@ -193,6 +198,12 @@ pub(crate) fn check_any_envelope(flaw: Option<Flaw>) -> Checked {
             data: data.to_vec(),
             done,
         });
+        answers.borrow_mut()[match &told {
+            Ok(ChunkOutcome::Committed { .. }) => 0,
+            Ok(ChunkOutcome::Pending { .. }) => 1,
+            Err(ReceiveError::Rejected { .. }) if is_invalid_id(&told) => 2,
+            Err(_) => 3,
+        }] += 1;
         let own = DatabaseId::new(database.as_str()).map(|_| own_names(&database));
         let own = own.map_or(Vec::new(), Vec::from);
         let outcome = untouched(&place, &before, &own);
@@ -206,6 +217,14 @@ pub(crate) fn check_any_envelope(flaw: Option<Flaw>) -> Checked {
         clause: "SR-SEC-001",
         what: error.to_string(),
     })?;
+    let [committed, pending, invalid, other] = answers.into_inner();
+    say(&format!(
+        "answers: {committed} committed, {pending} pending, {invalid} invalid ids, {other} refused otherwise"
+    ));
+    assert!(
+        committed.min(pending).min(invalid).min(other) > 0,
+        "some answer never came"
+    );
     Ok(usize::try_from(cases).expect("a count"))
 }
 

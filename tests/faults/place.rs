@@ -3,7 +3,10 @@
 //! Guarantees: the same number gives the same draws; a count from the environment is told when it is
 //! none. Refuses to know: what is tested.
 
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 
@@ -34,9 +37,20 @@ pub(crate) fn draws(seed: usize) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// Says why a test, or a part of one, could not run here.
+/// Says a figure, past the capture of a passing test's output.
+pub(crate) fn say(line: &str) {
+    // A closed output is nobody's loss.
+    drop(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// Says why a test, or a part of one, could not run here; once in a process, past any capture.
 pub(crate) fn skipped(what: &str, why: &str) {
-    eprintln!("SKIPPED: {what}: {why}");
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let line = format!("SKIPPED: {what}: {why}");
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.insert(line.clone()) {
+        drop(writeln!(std::io::stderr(), "{line}"));
+    }
 }
 
 /// Every path below a directory with its kind and content, links not followed.

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use crate::disk::{BYTES, CrashDisk, DATABASES, Moment, Owed, database};
 use crate::flaw::Flaw;
 use crate::log::{Cause, Entry, Extent, Injected, Log};
-use crate::place::{draws, memory_directory, number_from};
+use crate::place::{draws, memory_directory, number_from, say};
 use crate::subject::{Checked, Subject, Violation, holds};
 use crate::support::{Source, partial, snapshot};
 
@@ -413,17 +413,13 @@ fn drawn(draw: &mut impl FnMut(usize) -> usize) -> Run {
         }
     }
     let after = draw(30);
-    let mishap = match draw(4) {
+    let fails = |extent| Mishap::Fails { after, extent };
+    let mishap = match draw(5) {
         0 => Mishap::None,
         1 => Mishap::Killed { after },
-        2 => Mishap::Fails {
-            after,
-            extent: Extent::Nothing,
-        },
-        _ => Mishap::Fails {
-            after,
-            extent: Extent::Part,
-        },
+        2 => fails(Extent::Nothing),
+        3 => fails(Extent::Part),
+        _ => fails(Extent::Whole),
     };
     Run {
         beside_old: draw(2) == 0,
@@ -450,7 +446,13 @@ fn runs() -> Vec<Run> {
             // A listing, a removal, three syncs, and the transfer: create, writes, sync, rename, sync.
             for after in 0..5 + calls + 4 {
                 let fails = |extent| Mishap::Fails { after, extent };
-                for mishap in [Mishap::Killed { after }, fails(Extent::Nothing), fails(Extent::Part)] {
+                let mishaps = [
+                    Mishap::Killed { after },
+                    fails(Extent::Nothing),
+                    fails(Extent::Part),
+                    fails(Extent::Whole),
+                ];
+                for mishap in mishaps {
                     let steps = steps.clone();
                     runs.push(Run {
                         beside_old,
@@ -509,9 +511,9 @@ fn whatever_a_power_loss_leaves_nothing_acknowledged_is_lost_and_nothing_visible
     let tried = Tried::default();
     let states = number_from(STATES, 20_000);
     check(None, states, &tried).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!(
+    say(&format!(
         "power loss: {:?} states tried after {:?} runs; the openings of {:?} that differ were cut short by a second loss",
         tried.states, tried.runs, tried.second_losses
-    );
+    ));
     assert!(tried.states.into_inner() >= states);
 }

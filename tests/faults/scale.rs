@@ -15,7 +15,7 @@ use snapshot_receiver::Options;
 
 use crate::flaw::Flaw;
 use crate::log::{Call, Entry, Log};
-use crate::place::{memory_directory, number_from};
+use crate::place::{memory_directory, number_from, say};
 use crate::subject::{Checked, Subject, Violation, holds};
 use crate::support::Source;
 
@@ -111,7 +111,9 @@ pub(crate) fn check(flaw: Option<Flaw>, files: usize) -> Checked {
     let told = subject.handle_chunk(Source::new("next", 1, "abc").whole());
     holds(told.is_ok(), "SR-LIV-001", || format!("{told:?}"))?;
     if flaw.is_none() {
-        println!("recovery among {files} files: {removed} orphans swept in {took:?}");
+        say(&format!(
+            "recovery among {files} files: {removed} orphans swept in {took:?}"
+        ));
     }
     Ok(files)
 }

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use snapshot_receiver::DatabaseId;
 use snapshot_receiver::executor::Directory;
-use snapshot_receiver::protocol::{
-    Effect, Event, Failure, FailureKind, Limits, Operation, Reply, State, Text, Vacancy, step,
-};
+use snapshot_receiver::protocol::{Effect, Event, Failure, Limits, Operation, Reply, State, Text, Vacancy, step};
 
 use crate::log::{Call, Entry, Outcome};
 
@@ -97,8 +95,7 @@ impl Shadow {
                         ));
                     }
                     Some(Outcome::Done) => {}
-                    Some(Outcome::Failed(_)) => {
-                        let kind = FailureKind::Other;
+                    Some(Outcome::Failed { kind, .. }) => {
                         event = Event::EffectFailed(Failure { operation, kind });
                         break;
                     }

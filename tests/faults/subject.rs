@@ -3,7 +3,7 @@
 //! Guarantees: without a bug, a plain `Receiver` on the shipped files. Refuses to know: what is
 //! checked.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use snapshot_receiver::{ChunkOutcome, DatabaseId, Envelope, OpenError, Options, 
 
 use crate::flaw::Flaw;
 use crate::log::{Entry, Log};
+use crate::place::say;
 use crate::seam::{Files, Seam};
 
 /// A clause found broken, and how.
@@ -37,7 +38,7 @@ pub(crate) type Checked = Result<usize, Violation>;
 /// Runs a check on the shipped receiver.
 pub(crate) fn passes(check: fn(Option<Flaw>) -> Checked, what: &str) {
     let cases = check(None).unwrap_or_else(|violation| panic!("{}: {}", violation.clause, violation.what));
-    println!("{what}: {cases} cases");
+    say(&format!("{what}: {cases} cases"));
 }
 
 /// An open receiver.
@@ -53,6 +54,10 @@ impl Subject {
     pub(crate) fn open(flaw: Option<Flaw>, data_dir: &Path, log: &Log, options: Options) -> Result<Self, OpenError> {
         if flaw == Some(Flaw::SweptBeforeLock) {
             sweep(data_dir);
+        }
+        if flaw == Some(Flaw::LockFileFollowed) {
+            // As lock files are often made: whatever stands there is opened.
+            let _locked = File::create(data_dir.join(RECEIVE_DIRECTORY).join(".lock"));
         }
         let files = match (FileSystem::open(data_dir), flaw) {
             (Ok(files), _) => Files::Shipped(files),

@@ -16,7 +16,7 @@ use crate::exploration::Exploration;
 use crate::properties::states;
 use crate::report::diagram::diagram;
 use crate::report::results::{BugResult, Diagram};
-use crate::search::{Limit, follow, nearest, walk};
+use crate::search::{Counterexample, Limit, follow, nearest, walk};
 use crate::system::{System, small_systems};
 use crate::trace::Trace;
 use crate::world::Action;
@@ -47,37 +47,6 @@ pub fn hunt_all(blindness: Blindness, mut told: impl FnMut(&BugResult)) -> Vec<B
     results
 }
 
-/// The shortest way to a rule of a clause that the bug breaks, on the smallest system that shows it.
-#[must_use]
-pub fn counterexample(bug: Bug) -> Option<Trace> {
-    let related = |rule: &str| bug.clauses().iter().any(|clause| states(rule, clause));
-    for states_max in [FIRST_ROUND_STATES, usize::MAX] {
-        for system in small_systems::<Crc32c>() {
-            let time = Duration::from_secs(SECONDS_MAX);
-            let limit = Limit {
-                states: states_max,
-                time,
-            };
-            let mut exploration = Exploration::<Crc32c>::with_bugs(system, bug.into());
-            exploration.goes_on = true;
-            if let (Some(found), _) = nearest(&exploration, limit, related) {
-                // Where the first state is wrong, so is the next: a trace has at least one step.
-                let mut actions = found.actions();
-                if actions.is_empty() {
-                    actions.push(Action::Open);
-                }
-                return Some(Trace {
-                    system: exploration.system.label(),
-                    bugs: bug.into(),
-                    broken: found.violated.iter().map(|rule| (*rule).to_owned()).collect(),
-                    actions,
-                });
-            }
-        }
-    }
-    None
-}
-
 fn hunt_claimed<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> BugResult {
     let started = Instant::now();
     let mut result = BugResult {
@@ -88,7 +57,28 @@ fn hunt_claimed<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> Bu
         layers: vec![("model".to_owned(), false)],
         ..BugResult::default()
     };
-    let related = |rule: &str| claim.clauses.iter().any(|clause| states(rule, clause));
+    if let Some((exploration, found)) = shortest::<D>(claim, bugs, blindness) {
+        let mut rules: Vec<String> = found.violated.iter().map(|rule| (*rule).to_owned()).collect();
+        // The rules of its own clauses first.
+        rules.sort_by_key(|rule| !is_related(claim, rule));
+        result.caught_by = rules;
+        result.is_caught = true;
+        result.layers = vec![("model".to_owned(), true)];
+        result.steps = Some(found.length());
+        result.system = Some(exploration.system.label());
+        result.counterexample = Some(diagram(&exploration, &found));
+    }
+    result.seconds = started.elapsed().as_secs_f64();
+    result
+}
+
+fn is_related(claim: Claim, rule: &str) -> bool {
+    claim.clauses.iter().any(|clause| states(rule, clause))
+}
+
+/// A shortest way to a state that breaks a rule of the claim, in the first small system that has one.
+fn shortest<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> Option<(Exploration<D>, Counterexample<D>)> {
+    let started = Instant::now();
     for states_max in [FIRST_ROUND_STATES, usize::MAX] {
         for system in small_systems::<D>() {
             let time = Duration::from_secs(SECONDS_MAX).saturating_sub(started.elapsed());
@@ -98,24 +88,30 @@ fn hunt_claimed<D: Digest>(claim: Claim, bugs: Bugs, blindness: Blindness) -> Bu
             };
             let mut exploration = Exploration::<D>::with(system, bugs, blindness);
             exploration.goes_on = true;
-            let (Some(found), _) = nearest(&exploration, limit, related) else {
-                continue;
-            };
-            let mut rules: Vec<String> = found.violated.iter().map(|rule| (*rule).to_owned()).collect();
-            // The rules of its own clauses first.
-            rules.sort_by_key(|rule| !related(rule));
-            result.caught_by = rules;
-            result.is_caught = true;
-            result.layers = vec![("model".to_owned(), true)];
-            result.steps = Some(found.length());
-            result.system = Some(exploration.system.label());
-            result.counterexample = Some(diagram(&exploration, &found));
-            result.seconds = started.elapsed().as_secs_f64();
-            return result;
+            if let (Some(found), _) = nearest(&exploration, limit, |rule| is_related(claim, rule)) {
+                return Some((exploration, found));
+            }
         }
     }
-    result.seconds = started.elapsed().as_secs_f64();
-    result
+    None
+}
+
+/// The shortest way to a rule of a clause that the bug breaks, on the smallest system that shows it, as the
+/// gate writes it; `None` where the bug survives.
+#[must_use]
+pub fn counterexample(bug: Bug) -> Option<Trace> {
+    let (exploration, found) = shortest::<Crc32c>(bug.into(), bug.into(), Blindness::default())?;
+    // Where the first state is wrong, so is the next: a trace has at least one step.
+    let mut actions = found.actions();
+    if actions.is_empty() {
+        actions.push(Action::Open);
+    }
+    Some(Trace {
+        system: exploration.system.label(),
+        bugs: bug.into(),
+        broken: found.violated.iter().map(|rule| (*rule).to_owned()).collect(),
+        actions,
+    })
 }
 
 /// One defect of a design, found by the checker itself.

@@ -4,7 +4,6 @@
 //! (`mistakes`), and how it is caught (`hunt`).
 
 pub mod hunt;
-pub mod layers;
 pub mod mistakes;
 
 pub use mistakes::NoDigest;

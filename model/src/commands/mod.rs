@@ -14,7 +14,8 @@ use std::thread;
 
 use clap::{Parser, Subcommand};
 use snapshot_receiver_model::conform::{report as conform_report, results as conform_results};
-use snapshot_receiver_model::layers::{DIRECTORY, Layers, sources};
+use snapshot_receiver_model::layers::Layers;
+use snapshot_receiver_model::layers::results::{DIRECTORY, project};
 use snapshot_receiver_model::report::results::{Results, Verdict};
 use snapshot_receiver_model::report::{html, json, junit, terminal};
 use snapshot_receiver_model::system::Profile;
@@ -159,7 +160,7 @@ struct LayerOptions {
 impl LayerOptions {
     /// What there is; told on the spot where it cannot be read.
     fn read(&self) -> Option<Layers> {
-        let read = Layers::read(&self.layers, &sources());
+        let read = Layers::read(&self.layers, Some(&project()));
         read.inspect_err(|error| eprintln!("gate: {error}")).ok()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Guarantees: as `commands`. Refuses to know: how anything is checked.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
@@ -9,12 +10,12 @@ use std::time::Instant;
 
 use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::hunt::{defects, hunt, hunt_all};
-use snapshot_receiver_model::bugs::layers::LAYERS;
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::Blindness;
 use snapshot_receiver_model::conform::recorded::{self, RecordedError};
 use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::fuzzing::record::{InputTrace, Recorded};
+use snapshot_receiver_model::layers::LAYERS;
 use snapshot_receiver_model::lies;
 use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::replay::{ReplayError, replay as take_again};
@@ -90,23 +91,21 @@ pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
 /// How many bugs of each layer were caught there, and which were not run at all.
 fn tell_layers(bugs: &[BugResult]) {
     for layer in LAYERS {
-        let caught = |name: &str| {
-            let found = bugs.iter().find(|bug| bug.id == name);
-            let cells = found.into_iter().flat_map(|bug| &bug.layers);
-            cells
-                .filter(|(of, _)| of == layer.name)
-                .map(|(_, is_caught)| *is_caught)
-                .next()
-        };
-        let answers: Vec<Option<bool>> = layer.claims.iter().map(|claim| caught(claim.name)).collect();
-        let count = |wanted: Option<bool>| answers.iter().filter(|answer| **answer == wanted).count();
+        let cells = bugs
+            .iter()
+            .flat_map(|bug| bug.layers.iter().map(|cell| (bug.id.as_str(), cell)));
+        let of_layer: BTreeMap<&str, bool> = cells
+            .filter(|(_, (of, _))| of == layer.name)
+            .map(|(id, (_, is_caught))| (id, *is_caught))
+            .collect();
+        let caught = of_layer.values().filter(|is_caught| **is_caught).count();
+        let claims = layer.claims.map_or(Vec::new(), |claims| claims());
+        let not_run = claims.iter().filter(|claim| !of_layer.contains_key(claim.name)).count();
         println!(
-            "{}: {} of {} bugs caught, {} survived, {} not run (`{}` runs them)",
+            "{}: {caught} of {} bugs caught, {} survived, {not_run} not run (`{}` runs them)",
             layer.name,
-            count(Some(true)),
-            answers.len(),
-            count(Some(false)),
-            count(None),
+            of_layer.len() + not_run,
+            of_layer.len() - caught,
             layer.command
         );
     }

@@ -195,6 +195,28 @@ pub fn named(target: &str, name: &str) -> Option<&'static Planted> {
 /// The clauses for which only a decoder's checks can seed a bug: `gate spec` waits for that layer.
 const DECODER: [&str; 2] = ["SR-ADM-001", "SR-SEC-003"];
 
+/// What is claimed of the planted bugs, each once; a bug of a checker breaks no clause, and is a lie.
+#[must_use]
+pub fn claims() -> Vec<Claim> {
+    let mut claims: Vec<Claim> = PLANTED.iter().map(Planted::claim).collect();
+    claims.retain(|claim| !claim.clauses.is_empty());
+    claims.sort_by_key(|claim| claim.name);
+    claims.dedup_by_key(|claim| claim.name);
+    claims
+}
+
+/// Those of them that only a decoder can have.
+#[must_use]
+pub fn decoder_claims() -> Vec<Claim> {
+    let mut claims = claims();
+    claims.retain(is_of_decoder);
+    claims
+}
+
+fn is_of_decoder(claim: &Claim) -> bool {
+    claim.clauses.iter().any(|clause| DECODER.contains(clause))
+}
+
 /// Which planted bugs were found, and by what, as the layers' results for `gate bugs`, by file name. A
 /// bug that two targets have is found where each found it; one that breaks no clause, because it is one
 /// of a checker, is a lie.
@@ -218,9 +240,8 @@ pub fn layer_reports(found: &[(&Planted, Option<String>)]) -> [(&'static str, St
     };
     let lie = |(claim, by, all): &(Claim, Vec<String>, bool)| json!({ "id": claim.about, "caught": all, "by": by.join("; ") });
     let (lies, bugs): (Vec<_>, Vec<_>) = by_name.values().partition(|(claim, ..)| claim.clauses.is_empty());
-    let of_decoder =
-        |entry: &&&(Claim, Vec<String>, bool)| entry.0.clauses.iter().any(|clause| DECODER.contains(clause));
-    let decoder: Vec<_> = bugs.iter().filter(of_decoder).map(|entry| bug(entry)).collect();
+    let of_decoder = bugs.iter().filter(|(claim, ..)| is_of_decoder(claim));
+    let decoder: Vec<_> = of_decoder.map(|entry| bug(entry)).collect();
     let (lies, bugs): (Vec<_>, Vec<_>) = (lies.into_iter().map(lie).collect(), bugs.into_iter().map(bug).collect());
     [
         ("fuzz.json", format!("{:#}\n", json!({ "bugs": bugs, "lies": lies }))),

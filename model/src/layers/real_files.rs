@@ -1,28 +1,10 @@
-//! Bugs that only another layer than the model can seed: what is claimed of each.
+//! Bugs of the executor on real files: what is claimed of each.
 //!
-//! Guarantees: one table for each layer; the layer's tests seed every bug of its table and no other,
-//! and fail where one is not caught through a clause listed here. Refuses to know: how a bug is made,
-//! and how it is caught; `tests/` of the layer has both.
+//! Guarantees: `tests/faults` seeds every bug of this table and no other, and fails where one is not caught
+//! through a clause listed here; those that the model has too have its names. Refuses to know: how a bug is
+//! made, and how it is caught; `tests/faults` has both.
 
-use super::Claim;
-
-/// A layer whose own tests seed bugs and write what became of them (`cargo gate bugs --layers`).
-#[derive(Clone, Copy, Debug)]
-pub struct Layer {
-    /// Its name, and that of its result file.
-    pub name: &'static str,
-    /// What runs its bugs.
-    pub command: &'static str,
-    /// Its bugs.
-    pub claims: &'static [Claim],
-}
-
-/// All of them.
-pub const LAYERS: &[Layer] = &[Layer {
-    name: "real files",
-    command: "cargo test --test faults",
-    claims: REAL_FILES,
-}];
+use crate::bugs::Claim;
 
 macro_rules! claims {
     ($($name:literal [$($clause:literal)+] [$($incident:literal)*] $about:literal,)+) => {
@@ -35,10 +17,11 @@ macro_rules! claims {
     };
 }
 
-/// Bugs of the executor on real files (`tests/faults`). Those that the model has too have its names.
+/// All of them.
 pub const REAL_FILES: &[Claim] = claims! {
     // Order and durability.
     "SyncSkipped" ["SR-PUB-002"] ["A14" "B10"] "The partial is not synced before the rename.",
+    "FlushForSync" ["SR-PUB-001"] ["B10"] "A flush of the handle stands for the sync: the kernel is asked for nothing.",
     "SyncBeforeLastWrite" ["SR-PUB-002"] [] "The partial is synced before its last write.",
     "PublishBeforeSync" ["SR-PUB-002"] [] "The rename comes before the sync.",
     "DirectorySyncSkipped" ["SR-PUB-001" "SR-PUB-003"] ["A14" "B11" "B25" "B27"] "The directory is not synced after the rename.",
@@ -51,6 +34,7 @@ pub const REAL_FILES: &[Claim] = claims! {
     // Failing calls.
     "WriteFailureIgnored" ["SR-ERR-001"] ["B26"] "A failed write counts as done.",
     "ShortWriteTaken" ["SR-ERR-003"] ["B3"] "A short write counts as whole.",
+    "WriteBackFailureIgnored" ["SR-ERR-002"] [] "An error of an early write-back counts as nothing, since the bytes are in the file.",
     "SyncFailureIgnored" ["SR-ERR-002"] ["B24"] "A failed sync counts as done.",
     "SyncRetried" ["SR-ERR-002"] [] "A failed sync is tried again, and then believed.",
     "DirectorySyncFailureIgnored" ["SR-ERR-004"] [] "A failed directory sync counts as done.",
@@ -66,6 +50,7 @@ pub const REAL_FILES: &[Claim] = claims! {
     "DirectoryNotCompared" ["SR-SEC-004"] [] "A partial is created wherever the receive directory's path leads now.",
     "ReceiveLinkFollowed" ["SR-SEC-002"] [] "A link in the place of the receive directory is followed.",
     "LockSkipped" ["SR-REC-002"] [] "A second receiver opens beside the first.",
+    "LockFileFollowed" ["SR-SEC-002"] [] "A lock file is opened whatever stands under its name, and through a link.",
     "SweptBeforeLock" ["SR-REC-001"] ["B23" "B28"] "An opening sweeps before it has the lock, and takes a live partial.",
     "IdJoinedIntoPath" ["SR-SEC-001" "SR-ADM-001"] ["A5"] "A database id is joined into a path before it is checked.",
     "IdMadeValid" ["SR-ADM-001"] [] "A database id that is not valid is stripped of what is not, and taken.",
@@ -77,6 +62,7 @@ pub const REAL_FILES: &[Claim] = claims! {
     // Bounds.
     "DescriptorKept" ["SR-CON-005"] [] "Every partial's descriptor is kept open.",
     "PayloadKept" ["SR-CON-005"] [] "Every chunk's bytes are kept in memory.",
+    "TransferBuffered" ["SR-CON-005"] [] "The bytes of a transfer are kept in memory while it runs.",
     "PlacesUnbounded" ["SR-CON-005"] [] "There is always a place.",
     "ExpiryIgnored" ["SR-CON-006"] [] "An idle transfer goes on.",
 };

@@ -1,14 +1,14 @@
 //! What other layers' tests left of the bugs that they seed: read, never run again.
 //!
-//! Guarantees: results count only while no source is newer than they are; a layer without results,
-//! or with stale ones, is told by name; a file that is no such report is an error, not an empty
-//! layer. Refuses to know: how a layer runs its bugs.
+//! Guarantees: results count only while none of the layer's sources is newer than they are; a layer
+//! without results, or with stale ones, is told by name, and what runs it; a file that is no such report
+//! is an error, not an empty layer. Refuses to know: how a layer runs its bugs.
 //!
 //! # The format
 //!
-//! A layer's tests write `target/gate-layers/<layer>.json` ([`write()`] does), and its name is the
-//! layer's: `shell`, `real files`, `fuzz`, `decoder`, `conformance` (`-` and `_` stand for a space).
-//! Another name is a layer too; no clause waits for it.
+//! A layer's tests write `target/gate-layers/<layer>.json` ([`write()`] does), and its name is one of
+//! [`LAYERS`] (`-` and `_` stand for a space). Another name is a layer too; no clause waits for it, and
+//! every source of the project is one of its own.
 //!
 //! ```json
 //! {
@@ -31,12 +31,10 @@ use std::{fs, io};
 
 use serde_json::{Value, json};
 
+use super::{LAYERS, Layer};
 use crate::clauses::CLAUSES;
 use crate::report::json::bug as bug_as_json;
 use crate::report::results::BugResult;
-
-/// The layers beside the model: each seeds bugs that the model cannot express.
-pub const LAYERS: [&str; 5] = ["shell", "real files", "fuzz", "decoder", "conformance"];
 
 /// Where results are, from the root of the project.
 pub const DIRECTORY: &str = "target/gate-layers";
@@ -61,30 +59,20 @@ impl LayerLie {
     }
 }
 
-/// One layer.
+/// One layer's results.
 #[derive(Clone, Debug)]
-pub struct Layer {
-    /// Its name.
-    pub name: String,
-    /// Its results.
-    pub found: Found,
+struct Read {
+    name: String,
+    found: Found,
 }
 
 /// What there is of a layer.
 #[derive(Clone, Debug)]
-pub enum Found {
+enum Found {
     /// Results as new as what they are about.
-    Results {
-        /// The bugs that it seeds.
-        bugs: Vec<BugResult>,
-        /// The lies that it tells.
-        lies: Vec<LayerLie>,
-    },
+    Results { bugs: Vec<BugResult>, lies: Vec<LayerLie> },
     /// Results from before a source was changed: they say nothing.
-    Stale {
-        /// A source that is newer.
-        newer: PathBuf,
-    },
+    Stale { newer: PathBuf },
     /// No file.
     Missing,
 }
@@ -92,7 +80,7 @@ pub enum Found {
 /// Every layer.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    layers: Vec<Layer>,
+    layers: Vec<Read>,
     directory: PathBuf,
 }
 
@@ -126,13 +114,13 @@ pub enum LayersError {
 }
 
 impl Layers {
-    /// Reads every layer's results; `sources` are the files and directories that results are about.
+    /// Reads every layer's results; `root` is where the project is, whose sources they are about, or `None`
+    /// where they are taken as they are.
     ///
     /// # Errors
     /// [`LayersError`]: a broken result is not taken for none.
-    pub fn read(directory: &Path, sources: &[PathBuf]) -> Result<Self, LayersError> {
-        let newest = newest(sources)?;
-        let mut layers: Vec<Layer> = Vec::new();
+    pub fn read(directory: &Path, root: Option<&Path>) -> Result<Self, LayersError> {
+        let mut layers: Vec<Read> = Vec::new();
         for path in reports(directory)? {
             let stem = path
                 .file_stem()
@@ -143,16 +131,19 @@ impl Layers {
                 return Err(LayersError::Report { path, what });
             }
             let written = modified(&path)?;
-            let found = match &newest {
-                Some((changed, newer)) if *changed > written => Found::Stale { newer: newer.clone() },
+            let newest = root
+                .map(|root| newest(sources(root, Layer::named(&name))))
+                .transpose()?;
+            let found = match newest.flatten() {
+                Some((changed, newer)) if changed > written => Found::Stale { newer },
                 Some(_) | None => results(&path, &name)?,
             };
-            layers.push(Layer { name, found });
+            layers.push(Read { name, found });
         }
-        for name in LAYERS {
-            if !layers.iter().any(|layer| layer.name == name) {
-                let (name, found) = (name.to_owned(), Found::Missing);
-                layers.push(Layer { name, found });
+        for layer in LAYERS {
+            if !layers.iter().any(|read| read.name == layer.name) {
+                let (name, found) = (layer.name.to_owned(), Found::Missing);
+                layers.push(Read { name, found });
             }
         }
         let directory = directory.to_owned();
@@ -197,30 +188,40 @@ impl Layers {
     #[must_use]
     pub fn notices(&self) -> Vec<String> {
         let directory = self.directory.display();
-        let notice = |layer: &Layer| match &layer.found {
-            Found::Results { .. } => None,
-            Found::Missing => Some(format!(
-                "no results of layer {} in {directory}; run `cargo test`",
-                layer.name
-            )),
-            Found::Stale { newer } => Some(format!(
-                "the results of layer {} in {directory} are stale, {} is newer; run `cargo test`",
-                layer.name,
-                newer.display()
-            )),
+        let notice = |read: &Read| {
+            let command = Layer::named(&read.name).map_or("cargo test", |layer| layer.command);
+            match &read.found {
+                Found::Results { .. } => None,
+                Found::Missing => Some(format!(
+                    "no results of layer {} in {directory}; run `{command}`",
+                    read.name
+                )),
+                Found::Stale { newer } => Some(format!(
+                    "the results of layer {} in {directory} are stale, {} is newer; run `{command}`",
+                    read.name,
+                    newer.display()
+                )),
+            }
         };
         self.layers.iter().filter_map(notice).collect()
     }
 }
 
-/// The sources that results of layers are about.
+/// Where the project is.
 #[must_use]
-pub fn sources() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    ["src", "tests", "model/src", "Cargo.toml"]
-        .iter()
-        .map(|name| root.join(name))
-        .collect()
+pub fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What the results of a layer are about; of one that nobody knows, all that there is.
+fn sources(root: &Path, layer: Option<&Layer>) -> Vec<PathBuf> {
+    let own: Vec<&str> = match layer {
+        Some(layer) => layer.sources.to_vec(),
+        None => LAYERS.iter().flat_map(|layer| layer.sources).copied().collect(),
+    };
+    let all = own.into_iter().chain(["Cargo.toml", "Cargo.lock"]);
+    // A test of this file names them in a project of its own, without most of them.
+    all.map(|name| root.join(name)).filter(|path| path.exists()).collect()
 }
 
 /// Writes a layer's results, as [`Layers::read`] reads them.
@@ -266,23 +267,24 @@ fn reports(directory: &Path) -> Result<Vec<PathBuf>, LayersError> {
 }
 
 /// The source changed last.
-fn newest(sources: &[PathBuf]) -> Result<Option<(SystemTime, PathBuf)>, LayersError> {
+fn newest(sources: Vec<PathBuf>) -> Result<Option<(SystemTime, PathBuf)>, LayersError> {
     let mut newest = None;
-    let mut pending = sources.to_vec();
+    let mut pending = sources;
     while let Some(path) = pending.pop() {
         if path.is_dir() {
             pending.extend(entries(&path)?);
-            continue;
-        }
-        // Not what a run of the tests leaves beside them.
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "rs" || extension == "toml")
-        {
+        } else if is_source(&path) {
             newest = newest.max(Some((modified(&path)?, path)));
         }
     }
     Ok(newest)
+}
+
+/// Not what a run of the tests leaves beside the sources: compiled Python, a built receiver.
+fn is_source(path: &Path) -> bool {
+    let is_seed = path.components().any(|part| part.as_os_str() == "seeds");
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    is_seed || matches!(extension, Some("rs" | "toml" | "lock" | "py" | "c" | "json"))
 }
 
 fn results(path: &Path, layer: &str) -> Result<Found, LayersError> {
