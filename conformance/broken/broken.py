@@ -189,9 +189,7 @@ BUGS = {
         ("if not os.path.samestat(os.fstat(transfer.file), named):", "if False:")]),
     "LeftoverBlocks": ("SR-SEC-002", "a file under the partial's name fails the start", [
         ("            if error := self.remove(database):\n                raise error\n", "")]),
-    "NarrowOffset": ("SR-SEC-003", "an offset is cut to 32 bits", [
-        ("database, cluster, lsn, total, declared, offset, data, done = envelope\n",
-         "database, cluster, lsn, total, declared, offset, data, done = envelope\n        offset &= U32\n")]),
+
     # Subtler ones.
     "RepeatOfAnotherCluster": ("SR-OFF-002", "a repeated final chunk is answered whatever its cluster", [
         ("latest[2] == (identity, offset, len(data))", "latest[2] and (latest[2][0][1:], *latest[2][1:]) == (identity[1:], offset, len(data))")]),

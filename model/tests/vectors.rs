@@ -67,10 +67,8 @@ fn conforms(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
             "enum" if said.as_array().is_some_and(|all| all.contains(value)) => {}
             "const" | "enum" => return fails(format!("{value} is not {said}")),
             "type" => {
-                let types: Vec<&str> = match said {
-                    Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
-                    one => one.as_str().into_iter().collect(),
-                };
+                let several = said.as_array().into_iter().flatten();
+                let types: Vec<&str> = several.chain([said]).filter_map(Value::as_str).collect();
                 let is = |name: &str| match name {
                     "object" => value.is_object(),
                     "array" => value.is_array(),
@@ -227,7 +225,7 @@ fn follow(scenario: &Value) -> Result<bool, String> {
                 let what = match what {
                     Thing::HardLink(_) => return Ok(false),
                     Thing::Link(target) => Thing::Link(fill(target, 0, &root.to_string_lossy())),
-                    other => other.clone(),
+                    other @ (Thing::File(_) | Thing::Directory | Thing::Pipe) => other.clone(),
                 };
                 place(root, &mut modelled, path, &what).map_err(|error| error.to_string())?;
                 continue;

@@ -198,7 +198,9 @@ impl Campaign<'_> {
         match outcome {
             Outcome::Right(complaints) => {
                 self.scenarios_run += 1;
-                if let Some(clause) = self.clause(&scenario.clause) {
+                if scenario.origin != Origin::Counterexample
+                    && let Some(clause) = self.clause(&scenario.clause)
+                {
                     clause.passed += 1;
                 }
                 for told in complaints {

@@ -42,8 +42,11 @@ pub struct Scenario {
 pub enum Origin {
     /// Written for its clause.
     Written,
-    /// From the model: a seeded bug's counterexample, or an edge of the table.
+    /// From the model: an edge of the table.
     Model,
+    /// From the model: a seeded bug's counterexample. Who passes it has not shown its clause, for it may be
+    /// one that no door can see.
+    Counterexample,
     /// A combination of sizes, orders, faults and restarts.
     Combined,
     /// Drawn at random.

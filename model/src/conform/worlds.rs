@@ -51,7 +51,7 @@ fn counterexample(trace: &Trace) -> Option<Scenario> {
     scenario.name = format!("bug/{}", bug.name());
     (*bug.clauses().first()?).clone_into(&mut scenario.clause);
     scenario.about = format!("the shortest way to the seeded bug: {}", bug.about());
-    scenario.origin = Origin::Model;
+    scenario.origin = Origin::Counterexample;
     Some(scenario)
 }
 
