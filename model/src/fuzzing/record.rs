@@ -93,9 +93,9 @@ impl InputTrace {
     pub const INTERLEAVE: &str = "interleave";
 
     fn parse(text: &str) -> Result<Self, TraceError> {
-        let mut lines = (1..).zip(text.lines());
+        let mut lines = (1..).zip(text.lines().map(str::trim_end));
         let heading = lines.next().map_or("", |(_, line)| line);
-        if heading.trim_end() != HEADING {
+        if heading != HEADING {
             let found = heading.to_owned();
             return Err(TraceError::Heading { found });
         }
@@ -112,7 +112,9 @@ impl InputTrace {
             };
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "" | "#" => {}
+                // An indented line is none: passed over, it would be another trace that is replayed.
+                "" if line.is_empty() => {}
+                "#" => {}
                 "target" if trace.target.is_empty() && (Target::named(rest).is_some() || rest == Self::INTERLEAVE) => {
                     rest.clone_into(&mut trace.target);
                 }

@@ -118,9 +118,12 @@ fn run(rig: &Rig, input: &[u8], watch: &mut Watch) -> Result<(), String> {
 }
 
 fn check_world(text: &str, trace: &Trace, watch: &mut Watch) -> Result<(), String> {
-    let is_fact =
-        |line: &&str| ["", "#", "system", "bug", "broken"].contains(&line.split(' ').next().unwrap_or_default());
-    let lines = text.lines().skip(1).filter(|line| !is_fact(line)).count();
+    let is_fact = |line: &&str| {
+        let word = line.split(' ').next().unwrap_or_default();
+        line.is_empty() || ["#", "system", "bug", "broken"].contains(&word)
+    };
+    let lines = text.lines().map(str::trim_end).skip(1);
+    let lines = lines.filter(|line| !is_fact(line)).count();
     if lines != trace.actions.len() || lines == 0 {
         return Err(format!(
             "{lines} lines of actions were taken for {}",
