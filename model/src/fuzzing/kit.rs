@@ -11,7 +11,7 @@ use tempfile::tempdir_in;
 use super::planted::Own;
 use super::{Rig, Watch};
 use crate::conform::door::Door;
-use crate::conform::reading::{Unreadable, read};
+use crate::conform::reading::{ScenarioError, read};
 use crate::conform::reference::Reference;
 use crate::conform::run::{Outcome, Scratch, run as run_scenario};
 use crate::conform::rust::InProcess;
@@ -53,10 +53,10 @@ pub(super) fn check(rig: &Rig, text: &str, watch: &mut Watch) -> Result<(), Stri
 }
 
 /// The reader, with a planted bug around it.
-fn read_with(own: Option<Own>, text: &str) -> Result<Scenario, Unreadable> {
+fn read_with(own: Option<Own>, text: &str) -> Result<Scenario, ScenarioError> {
     let mut scenario = match (own, read(text)) {
-        (Some(Own::ScenarioFieldPassedOver), Err(Unreadable::Unknown(field))) => {
-            serde_json::from_str(text).map_err(|_| Unreadable::Unknown(field))
+        (Some(Own::ScenarioFieldPassedOver), Err(ScenarioError::Unknown(field))) => {
+            serde_json::from_str(text).map_err(|_| ScenarioError::Unknown(field))
         }
         (_, read) => read,
     };
@@ -82,11 +82,11 @@ fn check_scenario(rig: &Rig, text: &str, given: &Value, watch: &mut Watch) -> Re
         Err(error) => {
             watch.tell(|| error.to_string());
             watch.see(match error {
-                Unreadable::Json(_) => "no scenario",
-                Unreadable::Unknown(_) => "a field not understood",
-                Unreadable::Outside(_) => "a place outside",
-                Unreadable::Unbounded { .. } => "a number without bound",
-                Unreadable::Empty => "no steps",
+                ScenarioError::Json(_) => "no scenario",
+                ScenarioError::Unknown(_) => "a field not understood",
+                ScenarioError::Path(_) => "a place outside",
+                ScenarioError::TooMuch { .. } => "a number without bound",
+                ScenarioError::Empty => "no steps",
             });
             return Ok(());
         }
@@ -262,7 +262,7 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("scenario-outside", with(r#"{"step":"take_away","path":"a/../../b"}"#)),
         (
             "scenario-unbounded",
-            with(r#"{"step":"repeat","times":99999,"steps":[{"step":"kill"}]}"#),
+            with(r#"{"step":"repeat","times":100001,"steps":[{"step":"kill"}]}"#),
         ),
         ("scenario-no-steps", with("")),
         ("scenario-no-such-step", with(r#"{"step":"destroy"}"#)),
