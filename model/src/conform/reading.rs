@@ -200,7 +200,6 @@ fn resolved(path: &str, from: &str, links: &BTreeSet<String>) -> Result<String, 
     Ok(parts.join("/"))
 }
 
-
 #[derive(Debug, Default)]
 struct Size {
     steps: u64,
