@@ -17,13 +17,18 @@ case "${SANITIZER:-address}" in
 esac
 
 target_dir="${CARGO_TARGET_DIR:-$PWD/fuzz/target}"
+# The farms' image has a nightly of its own, in RUSTUP_TOOLCHAIN, and a `cargo` before the real one, which
+# for coverage looks whether its first word is `fuzz`: no toolchain may be named there.
+toolchain=()
+if [ -z "${RUSTUP_TOOLCHAIN:-}" ]; then toolchain=("+${FUZZ_TOOLCHAIN:-nightly}"); fi
+host=$(rustc "${toolchain[@]}" -vV | sed -n 's/^host: //p')
 # shellcheck disable=SC2086
-CARGO_TARGET_DIR="$target_dir" cargo +"${FUZZ_TOOLCHAIN:-nightly}" fuzz build \
-    --sanitizer "$sanitizer" --debug-assertions ${FUZZ_FLAGS:-}
+CARGO_TARGET_DIR="$target_dir" cargo "${toolchain[@]}" fuzz build \
+    --sanitizer "$sanitizer" --target "$host" --debug-assertions ${FUZZ_FLAGS:-}
 
 for source in fuzz/fuzz_targets/*.rs; do
     target=$(basename "$source" .rs)
-    cp "$target_dir/x86_64-unknown-linux-gnu/release/$target" "$OUT/$target"
+    cp "$target_dir/$host/release/$target" "$OUT/$target"
     cp "fuzz/options/$target.options" "$OUT/$target.options"
     if [ -f "fuzz/dictionaries/$target.dict" ]; then cp "fuzz/dictionaries/$target.dict" "$OUT/$target.dict"; fi
     python3 - "$OUT/${target}_seed_corpus.zip" "fuzz/seeds/$target" "fuzz/regressions/$target" <<'PYTHON'

@@ -3,7 +3,8 @@
 # from its seeds within so many seconds: fuzz/races.sh [SECONDS], after `cargo +nightly fuzz build`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target="${CARGO_TARGET_DIR:-fuzz/target}/x86_64-unknown-linux-gnu/release/interleave"
+host=$(rustc -vV | sed -n 's/^host: //p')
+target="${CARGO_TARGET_DIR:-fuzz/target}/$host/release/interleave"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 missed=0

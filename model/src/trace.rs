@@ -69,9 +69,9 @@ impl Trace {
     /// # Errors
     /// [`TraceError`] names the line.
     pub fn parse(text: &str) -> Result<Self, TraceError> {
-        let mut lines = (1..).zip(text.lines());
+        let mut lines = (1..).zip(text.lines().map(str::trim_end));
         let heading = lines.next().map_or("", |(_, line)| line);
-        if heading.trim_end() != HEADING {
+        if heading != HEADING {
             let found = heading.to_owned();
             return Err(TraceError::Heading { found });
         }
@@ -89,8 +89,10 @@ impl Trace {
             };
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "" | "#" => {}
-                "system" => rest.clone_into(&mut trace.system),
+                // An indented line is none: passed over, it would be another trace that is replayed.
+                "" if line.is_empty() => {}
+                "#" => {}
+                "system" if trace.system.is_empty() => rest.clone_into(&mut trace.system),
                 "bug" => bugs.push(Bug::named(rest).ok_or_else(not_understood)?),
                 "broken" => trace.broken.push(rest.to_owned()),
                 _ => trace.actions.push(action(line).ok_or_else(not_understood)?),

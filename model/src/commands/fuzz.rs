@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use snapshot_receiver_model::fuzzing::engine::{Random, campaign, distil, draw_words, inputs, minimise};
 use snapshot_receiver_model::fuzzing::planted::{PLANTED, Planted, layer_reports, named};
-use snapshot_receiver_model::fuzzing::record::Recorded;
+use snapshot_receiver_model::fuzzing::record::{InputTrace, Recorded, keep};
 use snapshot_receiver_model::fuzzing::{PLANT, Rig, TARGETS, Target, Watch};
 
 use super::{COULD_NOT_CHECK, FAILED, NOTHING_RAN, PASS, usage};
@@ -139,6 +139,11 @@ fn list() -> io::Result<u8> {
             )?;
         }
     }
+    writeln!(
+        out,
+        "{:<16} bytes choose which thread of the shell goes on (`tests/interleavings`; fuzz/races.sh plants A9 to A11)",
+        InputTrace::INTERLEAVE
+    )?;
     Ok(PASS)
 }
 
@@ -321,6 +326,18 @@ fn by_fuzzer(target: &Target, planted: &Planted, seconds: u64, directory: &Path)
 }
 
 fn crash(target: &str, input: &Path, name: &str, cause: &str, bug: Option<&str>, regressions: &Path) -> io::Result<u8> {
+    if target == InputTrace::INTERLEAVE {
+        let variant = bug.unwrap_or("shipped").as_ref();
+        let arguments = [
+            "crash".as_ref(),
+            input,
+            variant,
+            name.as_ref(),
+            cause.as_ref(),
+            regressions,
+        ];
+        return interleavings(&arguments);
+    }
     let Some(known) = Target::named(target) else {
         return usage(&format!("no target {target:?}; `gate fuzz list` lists them"));
     };
@@ -337,31 +354,45 @@ fn crash(target: &str, input: &Path, name: &str, cause: &str, bug: Option<&str>,
         return Ok(COULD_NOT_CHECK);
     };
     let breaks = |bytes: &[u8]| known.find(&rig, bytes, &mut Watch::default()).is_err();
-    let small = minimise(known, &bytes, breaks);
+    let small = minimise(known.word_bytes, &bytes, breaks);
     let (recorded, lines) = Recorded::of(known, &rig, bug, &small);
     println!("{target}: {what}");
     println!("{} bytes, made {}:", bytes.len(), small.len());
     for line in &lines {
         println!("    {line}");
     }
-    let (_, small_what) = (&small, known.find(&rig, &small, &mut Watch::default()).err());
+    let small_what = known.find(&rig, &small, &mut Watch::default()).err();
     println!("ends with: {}", small_what.unwrap_or_default());
-    let directory = regressions.join(target);
-    fs::create_dir_all(&directory)?;
-    let trace = directory.join(format!("{name}.trace"));
     let text = match &recorded {
         Recorded::World(trace) => trace.text(),
         Recorded::Input(trace) => trace.text_with(&lines),
     };
-    fs::write(directory.join(name), &small)?;
-    fs::write(&trace, text)?;
-    fs::write(
-        directory.join(format!("{name}.md")),
-        format!("# {name}\n\n{cause}\n\nFound as: {what}\n"),
-    )?;
-    println!("kept as {}, with its cause beside it", directory.join(name).display());
+    let trace = keep(&regressions.join(target), name, &small, &text, cause, &what)?;
+    println!(
+        "kept as {}, with its cause beside it",
+        trace.with_extension("").display()
+    );
     println!("take it again with: cargo gate replay {}", trace.display());
     Ok(FAILED)
+}
+
+/// What concerns `interleave`, by the package that has its body.
+pub(super) fn interleavings(arguments: &[&Path]) -> io::Result<u8> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "snapshot-receiver-interleavings",
+            "--",
+            "fuzz",
+        ])
+        .args(arguments)
+        .status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.unwrap_or(COULD_NOT_CHECK))
 }
 
 fn seeds(directory: &Path) -> io::Result<u8> {

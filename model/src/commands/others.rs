@@ -29,6 +29,7 @@ use snapshot_receiver_model::traceability::{self, Standing};
 use snapshot_receiver_model::witnesses::Witness;
 use stateright::{Checker, Model};
 
+use super::fuzz::interleavings;
 use super::{BugOptions, COULD_NOT_CHECK, FAILED, LayerOptions, NOTHING_RAN, PASS, USAGE, completed, exit_code, usage};
 
 /// States of each small system in which the starting design's defects are looked for.
@@ -190,6 +191,9 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
     let trace = match Recorded::parse(&text) {
         Ok(Recorded::World(trace)) => trace,
         Ok(Recorded::Input(_)) if as_mermaid => return usage("a fuzz target's input has no diagram"),
+        Ok(Recorded::Input(trace)) if trace.target == InputTrace::INTERLEAVE => {
+            return interleavings(&["replay".as_ref(), file]);
+        }
         Ok(Recorded::Input(trace)) => return replay_input(&trace),
         Err(error @ TraceError::Empty) => {
             eprintln!("gate: {}: {error}", file.display());

@@ -35,6 +35,8 @@ pub struct Alternative {
     pub open: BTreeSet<String>,
     /// What is known then.
     pub databases: BTreeMap<String, Known>,
+    /// The call that is still to fail.
+    pub armed: Option<Armed>,
     /// A SHOULD clause that this answer does not keep, and how.
     pub complaint: Option<(&'static str, &'static str)>,
     /// The fault had no effect: nothing can be judged.
@@ -119,6 +121,7 @@ impl Oracle {
             tree: self.tree.clone(),
             open: self.open.clone(),
             databases: self.databases.clone(),
+            armed: self.armed,
             complaint: None,
             void: None,
         }
@@ -129,7 +132,7 @@ impl Oracle {
         self.tree = alternative.tree;
         self.open = alternative.open;
         self.databases = alternative.databases;
-        self.armed = None;
+        self.armed = alternative.armed;
     }
 
     /// Takes one event of a database to its reply, on the modelled directory.
@@ -170,6 +173,7 @@ impl Oracle {
         };
         known.ours = files.ours && known.state.is_running();
         let exceeded = files.exceeded;
+        after.armed = armed;
         after.expected = self.expected(id, &answer);
         after.databases.insert(id.as_str().to_owned(), known);
         (after, answer, exceeded)
@@ -354,6 +358,9 @@ impl Oracle {
         let partial = self.partial(id);
         if after.tree.at(&partial) != Some(&Node::Directory) {
             after.tree.take_away(&partial);
+        }
+        if matches!(after.expected, Expected::Failed { .. }) {
+            after.armed = None;
         }
         let (latest, memory) = (known.state.latest().cloned(), Memory::Nothing);
         let known = Known {

@@ -301,7 +301,10 @@ impl Runner<'_> {
                 let opened = matches!(reply, Some(Reply::Opened { .. }));
                 self.oracle.data_dir = opened.then_some(data_dir);
             }
-            Step::Close | Step::Kill | Step::KillDuring { .. } => self.oracle.data_dir = None,
+            Step::Close | Step::Kill | Step::KillDuring { .. } => {
+                // What was to fail is gone with the receiver.
+                (self.oracle.data_dir, self.oracle.armed) = (None, None);
+            }
             _ => {}
         }
         Ok(())

@@ -134,12 +134,11 @@ pub fn campaign(target: &Target, rig: &Rig, seeds: &[Vec<u8>], executions: u64, 
     None
 }
 
-/// A smaller input of which `keeps` still holds: words are taken out, many at once first, then bytes
-/// made smaller.
+/// A smaller input of which `keeps` still holds: words of so many bytes are taken out, many at once first,
+/// then bytes made smaller.
 #[must_use]
-pub fn minimise(target: &Target, input: &[u8], mut keeps: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+pub fn minimise(word: usize, input: &[u8], mut keeps: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
     let mut input = input.to_vec();
-    let word = target.word_bytes;
     loop {
         let before = input.clone();
         let mut span = (input.len() / 2).next_multiple_of(word).max(word);
@@ -219,7 +218,7 @@ pub fn distil(target: &Target, random: &mut Random) -> BTreeMap<String, Vec<u8>>
         };
         let seen = reached(&input);
         for name in missing.extract_if(.., |name| seen.contains(*name)) {
-            let small = minimise(target, &input, |input| reached(input).contains(name));
+            let small = minimise(target.word_bytes, &input, |input| reached(input).contains(name));
             corpus.push(input.clone());
             seeds.insert(name.to_lowercase().replace([' ', '_', '\''], "-"), small);
         }

@@ -11,7 +11,7 @@
 //! | `beside_oracle` | `differential` and `executor_faults`: the harness and its oracle, on memory and on real files |
 //! | `worlds` | `world`: bytes choose what happens next in a modelled world |
 //! | `paths` | `paths`: ids, and files that somebody planted |
-//! | `traces` | `trace`: the parser of traces, and replay |
+//! | `traces`, `kit` | `trace`: the parsers of traces and of the kit's scenarios and replies, and replay |
 //! | `planted` | the bugs that each target must find |
 //! | `engine` | a small engine for stable: mutations, minimising, seeds |
 //! | `record` | an input as a readable trace that `cargo gate replay` takes |
@@ -19,6 +19,7 @@
 mod beside_oracle;
 mod decode;
 pub mod engine;
+mod kit;
 mod paths;
 pub mod planted;
 pub mod record;

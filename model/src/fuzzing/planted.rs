@@ -31,6 +31,10 @@ pub enum Own {
     EmptyTraceTaken,
     /// A trace's number that is too large panics.
     TraceNumberPanics,
+    /// A field of a scenario that is not understood is passed over.
+    ScenarioFieldPassedOver,
+    /// A scenario's large numbers are kept in floating point.
+    ScenarioNumberRounded,
 }
 
 impl Own {
@@ -75,6 +79,18 @@ impl Own {
             Self::TraceLineSkipped => ("TraceLineSkipped", "A trace's line is passed over.", &[], &[]),
             Self::EmptyTraceTaken => ("EmptyTraceTaken", "An empty trace is a success.", &[], &[]),
             Self::TraceNumberPanics => ("TraceNumberPanics", "A large number in a trace panics.", &[], &[]),
+            Self::ScenarioFieldPassedOver => (
+                "ScenarioFieldPassedOver",
+                "A field of a scenario is passed over.",
+                &[],
+                &[],
+            ),
+            Self::ScenarioNumberRounded => (
+                "ScenarioNumberRounded",
+                "A scenario's large number is rounded.",
+                &[],
+                &[],
+            ),
         };
         Claim {
             name,
@@ -183,6 +199,8 @@ pub const PLANTED: &[Planted] = &[
     own("trace", Own::TraceLineSkipped),
     own("trace", Own::EmptyTraceTaken),
     own("trace", Own::TraceNumberPanics),
+    own("trace", Own::ScenarioFieldPassedOver),
+    own("trace", Own::ScenarioNumberRounded),
 ];
 
 /// A target's planted bug of that name.

@@ -2,7 +2,8 @@
 //!
 //! Guarantees: what is written is read back the same; each word of the input is a line of its own,
 //! so that a line can be taken out; comments say what the words mean, and are not read. A finding of
-//! `world` becomes the gate's own trace of actions. Refuses to know: what a target does.
+//! `world` becomes the gate's own trace of actions. `interleave`'s inputs are read and written here too,
+//! and replayed elsewhere. Refuses to know: what a target does.
 //!
 //! ```text
 //! # snapshot-receiver trace 1
@@ -12,6 +13,9 @@
 //! # database 0: ChunkArrived { .. }
 //! input 05000001
 //! ```
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use super::{Rig, Target, Watch, planted, worlds};
 use crate::trace::{HEADING, Trace, TraceError};
@@ -85,10 +89,13 @@ impl Recorded {
 const LINE_BYTES: usize = 16;
 
 impl InputTrace {
+    /// The target whose body is not here: it needs the shell's source (`tests/interleavings`).
+    pub const INTERLEAVE: &str = "interleave";
+
     fn parse(text: &str) -> Result<Self, TraceError> {
-        let mut lines = (1..).zip(text.lines());
+        let mut lines = (1..).zip(text.lines().map(str::trim_end));
         let heading = lines.next().map_or("", |(_, line)| line);
-        if heading.trim_end() != HEADING {
+        if heading != HEADING {
             let found = heading.to_owned();
             return Err(TraceError::Heading { found });
         }
@@ -105,9 +112,11 @@ impl InputTrace {
             };
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "" | "#" => {}
-                "target" if trace.target.is_empty() && Target::named(rest).is_some() => {
-                    rest.clone_into(&mut trace.target)
+                // An indented line is none: passed over, it would be another trace that is replayed.
+                "" if line.is_empty() => {}
+                "#" => {}
+                "target" if trace.target.is_empty() && (Target::named(rest).is_some() || rest == Self::INTERLEAVE) => {
+                    rest.clone_into(&mut trace.target);
                 }
                 "bug" if trace.bug.is_none() => trace.bug = Some(rest.to_owned()),
                 "broken" => trace.broken.push(rest.to_owned()),
@@ -115,7 +124,9 @@ impl InputTrace {
                 _ => return Err(not_understood()),
             }
         }
-        let planted = trace.bug.as_deref().map(|bug| planted::named(&trace.target, bug));
+        let is_here = trace.target != Self::INTERLEAVE;
+        let bug = trace.bug.as_deref().filter(|_| is_here);
+        let planted = bug.map(|bug| planted::named(&trace.target, bug));
         match planted {
             Some(None) => Err(TraceError::Line {
                 number: 1,
@@ -163,6 +174,28 @@ impl InputTrace {
         let broken = target.find(&rig, &self.input, &mut watch).err();
         Ok((watch.lines.unwrap_or_default(), broken))
     }
+}
+
+/// Keeps an input as a regression: itself, its trace and a note of its cause, side by side. The trace's
+/// path.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn keep(
+    directory: &Path,
+    name: &str,
+    input: &[u8],
+    trace: &str,
+    cause: &str,
+    found_as: &str,
+) -> io::Result<PathBuf> {
+    fs::create_dir_all(directory)?;
+    let note = format!("# {name}\n\n{cause}\n\nFound as: {found_as}\n");
+    fs::write(directory.join(name), input)?;
+    fs::write(directory.join(format!("{name}.md")), note)?;
+    let path = directory.join(format!("{name}.trace"));
+    fs::write(&path, trace)?;
+    Ok(path)
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -1,4 +1,5 @@
-//! `trace`: the parser of traces, and replay.
+//! `trace`: the parsers of what is replayed, and replay. A text that begins with `{` is one of the
+//! conformance kit's, and `kit`'s business.
 //!
 //! Guarantees: no text panics the parser; what it takes has actions, as many as the text has lines of
 //! them, and is written and read back the same; a short trace is replayed on the world and on real
@@ -6,16 +7,16 @@
 
 use super::planted::Own;
 use super::record::Recorded;
-use super::{Rig, Target, Watch};
+use super::{Rig, Target, Watch, kit};
 use crate::replay::{ReplayError, replay};
 use crate::trace::{Trace, TraceError};
 
 /// See the head of this file.
 pub(super) const TARGET: Target = Target {
     name: "trace",
-    about: "text as a trace: parsed, written, read back, and replayed on the world and on real files",
+    about: "text as a trace, a scenario or a reply: parsed, written, read back, and replayed on the world and real files",
     word_bytes: 1,
-    input_bytes_max: 1024,
+    input_bytes_max: 2048,
     reaches: &[
         "no text",
         "another heading",
@@ -26,6 +27,20 @@ pub(super) const TARGET: Target = Target {
         "replayed",
         "not possible",
         "no such system",
+        "no JSON",
+        "no scenario",
+        "a field not understood",
+        "a place outside",
+        "a number without bound",
+        "no steps",
+        "a scenario",
+        "a scenario of repetitions",
+        "a scenario taken",
+        "a scenario not visible",
+        "a reply",
+        "no reply",
+        "an adapter",
+        "no adapter",
     ],
     run,
 };
@@ -69,6 +84,9 @@ fn run(rig: &Rig, input: &[u8], watch: &mut Watch) -> Result<(), String> {
         watch.see("no text");
         return Ok(());
     };
+    if kit::is_for_the_kit(text) {
+        return kit::check(rig, text, watch);
+    }
     let recorded = match parse_with(rig.own, text) {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -100,9 +118,12 @@ fn run(rig: &Rig, input: &[u8], watch: &mut Watch) -> Result<(), String> {
 }
 
 fn check_world(text: &str, trace: &Trace, watch: &mut Watch) -> Result<(), String> {
-    let is_fact =
-        |line: &&str| ["", "#", "system", "bug", "broken"].contains(&line.split(' ').next().unwrap_or_default());
-    let lines = text.lines().skip(1).filter(|line| !is_fact(line)).count();
+    let is_fact = |line: &&str| {
+        let word = line.split(' ').next().unwrap_or_default();
+        line.is_empty() || ["#", "system", "bug", "broken"].contains(&word)
+    };
+    let lines = text.lines().map(str::trim_end).skip(1);
+    let lines = lines.filter(|line| !is_fact(line)).count();
     if lines != trace.actions.len() || lines == 0 {
         return Err(format!(
             "{lines} lines of actions were taken for {}",
@@ -138,7 +159,7 @@ fn check_world(text: &str, trace: &Trace, watch: &mut Watch) -> Result<(), Strin
 pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let world = |system: &str, lines: &str| format!("{}\nsystem {system}\n{lines}", crate::trace::HEADING).into_bytes();
     let two = "one/weak/fresh/2+2";
-    vec![
+    let mut examples = vec![
         (
             "commit",
             world(
@@ -179,5 +200,7 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
             )
             .into_bytes(),
         ),
-    ]
+    ];
+    examples.extend(kit::examples());
+    examples
 }

@@ -13,7 +13,9 @@ use std::panic::catch_unwind;
 use std::sync::Once;
 
 pub mod bugs;
+pub mod crash;
 pub mod handover;
+mod turns;
 
 /// What was explored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -110,7 +110,13 @@ impl Disk {
         }))
     }
 
-    fn during<R>(&self, database: &str, operation: impl FnOnce(&mut BTreeMap<String, Inode>) -> R) -> R {
+    fn during<R>(
+        &self,
+        name: &str,
+        database: &str,
+        operation: impl FnOnce(&mut BTreeMap<String, Inode>) -> R,
+    ) -> R {
+        crate::turns::tell(|| format!("    {name} of database {database}"));
         let alone = self.0.busy[database].try_lock();
         assert!(alone.is_ok(), "two storage operations of database {database} meet (SR-ABT-004)");
         let done = operation(&mut self.0.names.lock().expect("no panic while it is locked"));
@@ -136,7 +142,7 @@ impl Storage for Disk {
 
     fn create(&mut self, database: &DatabaseId) -> Result<Partial, StorageError> {
         let database = database.as_str().to_owned();
-        self.during(&database.clone(), |names| {
+        self.during("create", &database.clone(), |names| {
             let inode = Inode::default();
             names.insert(format!("{database}.partial"), Arc::clone(&inode));
             Ok(Partial { database, inode })
@@ -151,7 +157,7 @@ impl Storage for Disk {
                 goes_on = changed.wait(goes_on).expect("no panic under the lock");
             }
         }
-        self.during(&partial.database.clone(), |_| {
+        self.during("write", &partial.database.clone(), |_| {
             if std::mem::take(&mut *self.0.fails.lock().expect("no panic while it is locked")) {
                 return Err(FailureKind::Full.into());
             }
@@ -165,12 +171,12 @@ impl Storage for Disk {
     }
 
     fn sync(&mut self, partial: &mut Partial) -> Result<(), StorageError> {
-        self.during(&partial.database.clone(), |_| Ok(()))
+        self.during("sync", &partial.database.clone(), |_| Ok(()))
     }
 
     fn publish(&mut self, partial: Partial, _: &Verified) -> Result<(), StorageError> {
         let database = &partial.database;
-        self.during(database, |names| {
+        self.during("publish", database, |names| {
             // A plain rename: whatever has the name is published.
             let inode = names.remove(&format!("{database}.partial")).ok_or(FailureKind::Other)?;
             names.insert(format!("{database}.snapshot"), inode);
@@ -183,7 +189,7 @@ impl Storage for Disk {
     }
 
     fn remove(&mut self, database: &DatabaseId) -> Result<(), StorageError> {
-        self.during(database.as_str(), |names| {
+        self.during("remove", database.as_str(), |names| {
             names.remove(&format!("{database}.partial"));
             Ok(())
         })

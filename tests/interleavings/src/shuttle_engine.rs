@@ -63,13 +63,18 @@ impl Scheduler for Chosen {
         // The order in which shuttle lists them is nobody's promise.
         let mut ids: Vec<TaskId> = runnable.iter().map(|task| task.id()).collect();
         ids.sort_unstable();
-        match self.turns.next() {
+        let next = match self.turns.next() {
             Some(turn) => ids.get(usize::from(turn) % ids.len()).copied(),
             None => {
                 let later = ids.iter().find(|id| current.is_none_or(|current| **id > current));
                 later.or(ids.first()).copied()
             }
-        }
+        };
+        crate::turns::tell(|| match next {
+            Some(next) => format!("thread {} goes on", usize::from(next)),
+            None => "no thread can go on".to_owned(),
+        });
+        next
     }
 
     fn next_u64(&mut self) -> u64 {

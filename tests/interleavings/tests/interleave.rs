@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 use snapshot_receiver_interleavings::bugs::{BUGS, Bug};
-use snapshot_receiver_interleavings::{choose, scenarios};
+use snapshot_receiver_interleavings::{choose, crash, scenarios};
 use snapshot_receiver_model::fuzzing::engine::{Random, inputs};
 
 /// One at a time: what a scenario notes is of the whole process.
@@ -27,12 +27,15 @@ const DRAWN: usize = 2_000;
 /// Interleavings within which each race is found.
 const PLANTED_DRAWN: usize = 20_000;
 
-fn seeds(kind: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+fn directory(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../fuzz")
         .join(kind)
-        .join("interleave");
-    let inputs = inputs(&directory).expect("a directory of inputs");
+        .join("interleave")
+}
+
+fn seeds(kind: &str) -> Vec<Vec<u8>> {
+    let inputs = inputs(&directory(kind)).expect("a directory of inputs");
     inputs.into_iter().map(|(_, input)| input).collect()
 }
 
@@ -59,6 +62,10 @@ fn every_seed_and_random_interleavings_of_the_shipped_shell_hold() {
     }
     let all: BTreeSet<&str> = scenarios().into_iter().map(|(name, _)| name).collect();
     assert_eq!(seen, all, "a seed for each scenario");
+    for (path, _) in inputs(&directory("regressions")).expect("a directory of inputs") {
+        let note = path.with_extension("md");
+        assert!(note.is_file(), "{}: no note of its cause", path.display());
+    }
     let mut random = Random::of(7);
     for _ in 0..DRAWN {
         let _scenario = choose("shipped", &draw(&mut random));
@@ -79,6 +86,30 @@ fn each_race_of_the_hand_over_is_found() {
     assert!(missed.is_empty(), "not found: {missed:?}");
     let incidents: Vec<_> = races.iter().filter_map(|bug| bug.incident).collect();
     assert_eq!(incidents, ["A9", "A10", "A11"]);
+}
+
+#[test]
+fn a_crash_becomes_a_small_regression_with_a_trace_that_breaks_the_same_again() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let bug = BUGS.iter().find(|bug| bug.incident.is_some()).expect("a race");
+    let breaks = |input: &Vec<u8>| crash::run(bug.id, input).is_some_and(|(_, what)| what.is_some());
+    let mut random = Random::of(1);
+    let mut drawn = seeds("seeds").into_iter().chain(std::iter::repeat_with(|| draw(&mut random)));
+    let input = drawn.find(breaks).expect("without end");
+    let recorded = crash::record(bug.id, &input).expect("it breaks");
+    assert!(recorded.trace.input.len() <= input.len());
+    assert!(recorded.lines.iter().any(|line| line.starts_with("thread ")), "{:?}", recorded.lines);
+    assert!(recorded.lines.iter().any(|line| line.contains(" of database a")), "{:?}", recorded.lines);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("regressions");
+    let path = crash::keep_crash(&recorded, &directory, "a-race", "Planted.").expect("it is kept");
+    assert_eq!(fs::read(path.with_extension("")).expect("the input"), recorded.trace.input);
+    assert!(fs::read_to_string(path.with_extension("md")).expect("a note").contains("Planted."));
+    let trace = crash::read_trace(&path).expect("it is read");
+    assert_eq!(trace, recorded.trace);
+    let (_, again) = crash::run(bug.id, &trace.input).expect("a variant");
+    assert!(again.is_some_and(|what| what.contains(bug.says)));
+    // The shipped shell has no such crash.
+    assert!(crash::record("shipped", &trace.input).is_none());
 }
 
 fn found(bug: &Bug) -> Option<String> {
