@@ -132,7 +132,12 @@ fn plain(value: &Value) -> Value {
                         let digits = if digits.is_empty() { "0" } else { digits };
                         (key.clone(), Value::String(digits.to_owned()))
                     }
-                    value => (key.clone(), plain(value)),
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => (key.clone(), plain(value)),
                 }
             });
             Value::Object(meant.collect::<Map<_, _>>())
