@@ -129,12 +129,21 @@ fn not_reached(target: &Target, change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<&'stat
 fn seeds_that_a_generator_no_longer_understands_are_noticed() {
     let _alone = alone();
     for target in TARGETS {
-        assert_eq!(not_reached(target, <[u8]>::to_vec), Vec::<&str>::new(), "{}", target.name);
+        assert_eq!(
+            not_reached(target, <[u8]>::to_vec),
+            Vec::<&str>::new(),
+            "{}",
+            target.name
+        );
         let shifted = |input: &[u8]| input.iter().map(|byte| byte.wrapping_add(1)).collect();
         assert!(!not_reached(target, shifted).is_empty(), "{}", target.name);
         // And each thing to be reached is reached by the seeds, not by running nothing.
         let nothing = not_reached(target, |_| Vec::new());
-        assert!(nothing.len() + 2 >= target.reaches.len(), "{}: {nothing:?}", target.name);
+        assert!(
+            nothing.len() + 2 >= target.reaches.len(),
+            "{}: {nothing:?}",
+            target.name
+        );
     }
 }
 
@@ -193,7 +202,11 @@ fn directories_and_binaries_are_named_like_the_targets() {
     for target in TARGETS {
         let options = fs::read_to_string(directory("options", &format!("{}.options", target.name))).expect("options");
         let line = format!("max_len = {}", target.input_bytes_max);
-        assert!(options.lines().any(|known| known == line), "{}: not {line}", target.name);
+        assert!(
+            options.lines().any(|known| known == line),
+            "{}: not {line}",
+            target.name
+        );
     }
 }
 
@@ -208,7 +221,9 @@ fn what_is_committed_stays_small() {
         files.iter().map(|(_, input)| input.len()).sum()
     };
     let names = TARGETS.iter().map(|target| target.name).chain(["interleave"]);
-    let all: usize = names.map(|name| bytes("seeds", name) + bytes("regressions", name)).sum();
+    let all: usize = names
+        .map(|name| bytes("seeds", name) + bytes("regressions", name))
+        .sum();
     assert!(all <= COMMITTED_BYTES_MAX, "{all} bytes");
 }
 

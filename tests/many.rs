@@ -53,7 +53,7 @@ fn limited_to(descriptors: u64) -> Limited {
 
 impl Drop for Limited {
     fn drop(&mut self) {
-        setrlimit(Resource::Nofile, self.before.clone()).expect("raised to what it was");
+        setrlimit(Resource::Nofile, self.before).expect("raised to what it was");
     }
 }
 
@@ -168,7 +168,8 @@ fn a_thousand_transfers_run_under_the_usual_limit_of_descriptors_with_few_thread
         // The workers, the runtime's threads, one of its pool that opened the receiver, one that
         // looks for idle transfers.
         let threads = now.threads - before.threads;
-        assert!(threads as usize <= WORKERS + RUNTIME_THREADS + 2, "{threads} threads");
+        let threads_max = WORKERS + RUNTIME_THREADS + 2;
+        assert!(threads <= threads_max as u64, "{threads} threads");
         let memory_kib = now.memory_kib.saturating_sub(before.memory_kib);
         assert!(memory_kib < MEMORY_KIB_MAX, "{memory_kib} KiB");
         counted.wait().await;

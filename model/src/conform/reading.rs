@@ -324,10 +324,7 @@ mod tests {
         let unknown = |path: &str| Err(ScenarioError::Unknown(path.to_owned()));
         let mistyped = with(r#"{"step":"open"},{"step":"abort","databse":"db_0"}"#);
         assert_eq!(mistyped, unknown("steps.1.databse"));
-        assert_eq!(
-            with(r#"{"step":"kill","databse":"db_0"}"#),
-            unknown("steps.0.databse")
-        );
+        assert_eq!(with(r#"{"step":"kill","databse":"db_0"}"#), unknown("steps.0.databse"));
         let failing = |operation: &str| {
             let step = format!(r#"{{"step":"fail_next","operation":"{operation}","kind":"full"}}"#);
             with(&step)

@@ -94,16 +94,33 @@ fn a_crash_becomes_a_small_regression_with_a_trace_that_breaks_the_same_again() 
     let bug = BUGS.iter().find(|bug| bug.incident.is_some()).expect("a race");
     let breaks = |input: &Vec<u8>| crash::run(bug.id, input).is_some_and(|(_, what)| what.is_some());
     let mut random = Random::of(1);
-    let mut drawn = seeds("seeds").into_iter().chain(std::iter::repeat_with(|| draw(&mut random)));
+    let mut drawn = seeds("seeds")
+        .into_iter()
+        .chain(std::iter::repeat_with(|| draw(&mut random)));
     let input = drawn.find(breaks).expect("without end");
     let recorded = crash::record(bug.id, &input).expect("it breaks");
     assert!(recorded.trace.input.len() <= input.len());
-    assert!(recorded.lines.iter().any(|line| line.starts_with("thread ")), "{:?}", recorded.lines);
-    assert!(recorded.lines.iter().any(|line| line.contains(" of database a")), "{:?}", recorded.lines);
+    assert!(
+        recorded.lines.iter().any(|line| line.starts_with("thread ")),
+        "{:?}",
+        recorded.lines
+    );
+    assert!(
+        recorded.lines.iter().any(|line| line.contains(" of database a")),
+        "{:?}",
+        recorded.lines
+    );
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("regressions");
     let path = crash::keep_crash(&recorded, &directory, "a-race", "Planted.").expect("it is kept");
-    assert_eq!(fs::read(path.with_extension("")).expect("the input"), recorded.trace.input);
-    assert!(fs::read_to_string(path.with_extension("md")).expect("a note").contains("Planted."));
+    assert_eq!(
+        fs::read(path.with_extension("")).expect("the input"),
+        recorded.trace.input
+    );
+    assert!(
+        fs::read_to_string(path.with_extension("md"))
+            .expect("a note")
+            .contains("Planted.")
+    );
     let trace = crash::read_trace(&path).expect("it is read");
     assert_eq!(trace, recorded.trace);
     let (_, again) = crash::run(bug.id, &trace.input).expect("a variant");
