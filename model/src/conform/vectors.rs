@@ -67,7 +67,7 @@ pub fn files(scenarios: &[Scenario]) -> Vec<(String, String)> {
         let (head, lines) = (head.trim_end_matches('}'), lines.join(",\n"));
         files.push((
             format!("{}.json", clause.id),
-            format!("{head}}},\"scenarios\":[\n{lines}\n]}}\n"),
+            format!("{head},\"scenarios\":[\n{lines}\n]}}\n"),
         ));
     }
     let hashes: BTreeMap<&str, String> = files
