@@ -197,9 +197,9 @@ fn stale_after_a_change_of(source: &str) -> Vec<&'static str> {
     let layers = Layers::read(&results, Some(dir.path())).expect("read");
     let notices = layers.notices();
     let is_stale = |name: &str| {
-        let told = notices
-            .iter()
-            .any(|notice| notice.contains(&format!("layer {name} in")) && notice.contains("stale"));
+        let told = notices.iter().any(|notice| {
+            notice.contains(&format!("layer {name} in {}", results.display())) && notice.contains("stale")
+        });
         let counted = layers.bugs().any(|(layer, _)| layer == name) || layers.lies().any(|(layer, _)| layer == name);
         assert_ne!(told, counted, "{name}: {notices:?}");
         told
