@@ -140,7 +140,7 @@ fn inline(here: &Path, engine: &str, bug: &Bug, used: &mut [usize], file: &Path)
     let directory = file.parent().ok_or("a file has a directory")?;
     let mut text = replaced(here, engine, file)?.map_or_else(|| fs::read_to_string(file), Ok)?;
     // Unit tests stand at the end, and run where they are.
-    if let Some(end) = text.find("\n#[cfg(test)]\nmod tests {") {
+    if let Some(end) = text.find("\n#[cfg(test)]\n") {
         text.truncate(end + 1);
     }
     if file.ends_with("tokio/mod.rs") {
