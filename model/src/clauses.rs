@@ -95,7 +95,7 @@ pub const CLAUSES: &[Clause] = &[
         "A database id is 1 to 200 bytes of `A-Z a-z 0-9 . _ -` and does not start with a dot; a cluster id is 1 to 200 bytes of UTF-8. Any other id is refused, and no file is created, opened or removed for it. On a file system that folds case, ids that differ only in case share a file: do not use such a pair there.",
         &["src/protocol/id.rs::new", "src/protocol/envelope.rs::into_chunk"],
         &[
-            "tests/behaviour.rs::a5_no_database_id_leads_out_of_the_receive_directory",
+            "tests/incidents.rs::a5_no_database_id_leads_out_of_the_receive_directory",
             MEMORY,
             "tests/faults/names.rs::no_name_leads_elsewhere_and_invalid_ones_change_nothing",
         ],
@@ -105,7 +105,7 @@ pub const CLAUSES: &[Clause] = &[
         "A chunk longer than `chunk_bytes_max` (default 16 MiB) is refused, and so is a start that declares more than `snapshot_bytes_max` (default 16 TiB).",
         &["src/protocol/step.rs::judge", "src/protocol/step.rs::judge_start"],
         &[
-            "tests/files.rs::extreme_numbers_are_refused_in_the_order_of_judgement",
+            "tests/bounds.rs::extreme_numbers_are_refused_in_the_order_of_judgement",
             MEMORY,
         ],
     ),
@@ -114,7 +114,7 @@ pub const CLAUSES: &[Clause] = &[
         "A chunk that reaches past the declared total, or past `u64`, is refused before a byte of it is written.",
         &["src/protocol/step.rs::judge_end"],
         &[
-            "tests/behaviour.rs::a2_more_bytes_than_declared_are_refused_before_a_byte_is_written",
+            "tests/incidents.rs::a2_more_bytes_than_declared_are_refused_before_a_byte_is_written",
             MEMORY,
         ],
     ),
@@ -123,7 +123,7 @@ pub const CLAUSES: &[Clause] = &[
         "An envelope that is not admitted changes nothing: no state, no file, no other transfer. The next right one is taken as if it had never come. (A verdict on length or checksum, and a storage failure, befall an admitted envelope; they end the attempt.)",
         &["src/protocol/step.rs::chunk_arrived"],
         &[
-            "tests/behaviour.rs::a3_a_continuation_of_another_snapshot_is_refused_field_by_field",
+            "tests/incidents.rs::a3_a_continuation_of_another_snapshot_is_refused_field_by_field",
             TABLE,
             MEMORY,
         ],
@@ -136,7 +136,7 @@ pub const CLAUSES: &[Clause] = &[
             "src/protocol/rejection.rs::expected_and_actual",
         ],
         &[
-            "tests/files.rs::extreme_numbers_are_refused_in_the_order_of_judgement",
+            "tests/bounds.rs::extreme_numbers_are_refused_in_the_order_of_judgement",
             MEMORY,
         ],
     ),
@@ -154,7 +154,7 @@ pub const CLAUSES: &[Clause] = &[
         "An envelope at another offset with no transfer running is refused, with 0 as the expected offset.",
         &["src/protocol/step.rs::judge_continuation"],
         &[
-            "tests/behaviour.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
+            "tests/incidents.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
             TABLE,
         ],
     ),
@@ -184,7 +184,7 @@ pub const CLAUSES: &[Clause] = &[
         "A continuation whose cluster, LSN, total or checksum is not the running transfer's is refused.",
         &["src/protocol/step.rs::same_identity"],
         &[
-            "tests/behaviour.rs::a3_a_continuation_of_another_snapshot_is_refused_field_by_field",
+            "tests/incidents.rs::a3_a_continuation_of_another_snapshot_is_refused_field_by_field",
             MEMORY,
         ],
     ),
@@ -193,7 +193,7 @@ pub const CLAUSES: &[Clause] = &[
         "Transfers of different databases do not touch each other: interleaved, each commits its own bytes.",
         &["src/executor/registry.rs::lease", "src/executor/names.rs::partial_name"],
         &[
-            "tests/behaviour.rs::a4_interleaved_databases_commit_their_own_bytes",
+            "tests/incidents.rs::a4_interleaved_databases_commit_their_own_bytes",
             "tests/async_face.rs::many_tasks_share_it_and_each_database_commits_its_own_bytes",
         ],
     ),
@@ -202,7 +202,7 @@ pub const CLAUSES: &[Clause] = &[
         "A final chunk at an offset above 0 that comes again after its commit (same identity, offset, length, `done`) is answered `Committed` again and touches no file, until a start is admitted for that database. An abort does not end that; a restart does.",
         &["src/protocol/step.rs::is_repeated"],
         &[
-            "tests/behaviour.rs::a7_a_final_chunk_sent_again_is_answered_committed_again",
+            "tests/incidents.rs::a7_a_final_chunk_sent_again_is_answered_committed_again",
             MEMORY,
         ],
     ),
@@ -211,7 +211,7 @@ pub const CLAUSES: &[Clause] = &[
         "A start is refused as stale if its LSN is below that of the database's running transfer, or, with none running, below that of its latest commit since the opening, if that came from the same cluster. An equal LSN is admitted. A caller can lift the rule for one start; an abort ends the running transfer; a restart forgets.",
         &["src/protocol/step.rs::judge_start"],
         &[
-            "tests/behaviour.rs::a6_an_older_snapshot_does_not_replace_a_newer_one_unless_the_caller_says_so",
+            "tests/incidents.rs::a6_an_older_snapshot_does_not_replace_a_newer_one_unless_the_caller_says_so",
             MEMORY,
         ],
     ),
@@ -220,7 +220,7 @@ pub const CLAUSES: &[Clause] = &[
         "`done` with fewer bytes than declared is a length mismatch: the attempt ends and its partial is removed, at offset 0 too.",
         &["src/protocol/digest.rs::check"],
         &[
-            "tests/behaviour.rs::a1_done_with_too_few_bytes_is_a_length_mismatch",
+            "tests/incidents.rs::a1_done_with_too_few_bytes_is_a_length_mismatch",
             MEMORY,
         ],
     ),
@@ -263,7 +263,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             KERNEL,
-            "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
+            "tests/incidents.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             TABLE,
             "tests/faults/calls.rs::the_executor_does_what_step_asks_for_call_by_call",
             "tests/faults/kernel_calls.rs::the_kernel_is_asked_for_what_the_storage_was_asked_for",
@@ -274,7 +274,7 @@ pub const CLAUSES: &[Clause] = &[
         "At every moment, and in every state that a crash can leave, the snapshot's name is absent or holds one whole verified snapshot.",
         &["src/protocol/step.rs::receive", "src/executor/filesystem.rs::publish"],
         &[
-            "tests/behaviour.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
+            "tests/incidents.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
             FILES,
             POWER_LOSS,
         ],
@@ -288,7 +288,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             KERNEL,
-            "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
+            "tests/incidents.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             POWER_LOSS,
             "tests/faults/kill.rs::a_receiver_killed_at_any_moment_loses_nothing_acknowledged_and_shows_nothing_torn",
         ],
@@ -302,7 +302,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             "tests/files.rs::another_file_in_the_partials_place_is_not_published",
-            "tests/behaviour.rs::a10_a_start_beside_a_final_chunk_never_empties_what_is_committed",
+            "tests/incidents.rs::a10_a_start_beside_a_final_chunk_never_empties_what_is_committed",
         ],
     ),
     must(
@@ -314,7 +314,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             KERNEL,
-            "tests/behaviour.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
+            "tests/incidents.rs::a14_everything_is_synced_in_order_before_committed_is_answered",
             "tests/files.rs::an_opening_creates_two_directories_and_none_above",
             POWER_LOSS,
         ],
@@ -338,7 +338,7 @@ pub const CLAUSES: &[Clause] = &[
         "An abort never removes or damages a snapshot. Beside a commit in flight, one of the two wins whole.",
         &["src/protocol/step.rs::abort_requested"],
         &[
-            "tests/behaviour.rs::a7_a_final_chunk_sent_again_is_answered_committed_again",
+            "tests/incidents.rs::a7_a_final_chunk_sent_again_is_answered_committed_again",
             MEMORY,
         ],
     ),
@@ -347,7 +347,7 @@ pub const CLAUSES: &[Clause] = &[
         "An abort can be repeated, succeeds where nothing runs and nothing is owed, and works after a failure or a panic.",
         &["src/protocol/step.rs::abort_requested"],
         &[
-            "tests/behaviour.rs::a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works",
+            "tests/incidents.rs::a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works",
             "tests/files.rs::a_directory_under_a_partials_name_is_a_failed_create_and_owes_nothing",
         ],
     ),
@@ -356,7 +356,7 @@ pub const CLAUSES: &[Clause] = &[
         "No write of an ended attempt lands in a later attempt's file.",
         &["src/executor/transfer.rs::drive", "src/executor/perform.rs::perform"],
         &[
-            "tests/behaviour.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
+            "tests/incidents.rs::a11_no_write_of_an_aborted_attempt_lands_in_a_later_one",
             LOOM,
         ],
     ),
@@ -365,8 +365,8 @@ pub const CLAUSES: &[Clause] = &[
         "A failed create, write, sync, rename or directory sync ends the attempt, removes the partial as far as possible, and is answered with the operation and the kind, a full disk told apart. Once calls succeed again, a start works at once.",
         &["src/protocol/step.rs::effect_failed", "src/executor/storage.rs::from"],
         &[
-            "tests/behaviour.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
-            "tests/behaviour.rs::a16_a_failed_rename_ends_the_attempt_and_leaves_no_partial",
+            "tests/incidents.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
+            "tests/incidents.rs::a16_a_failed_rename_ends_the_attempt_and_leaves_no_partial",
             MEMORY,
             FAILING_CALL,
         ],
@@ -421,8 +421,8 @@ pub const CLAUSES: &[Clause] = &[
         "Concurrent calls behave as the pure function would on some order of them, one after the other.",
         &["src/executor/receiver.rs::take", "src/executor/registry.rs::take_place"],
         &[
-            "tests/files.rs::a_start_beside_one_that_begins_and_ends_at_once_fits_an_order_of_the_two",
-            "tests/behaviour.rs::a9_two_copies_of_a_chunk_at_once_count_once",
+            "tests/bounds.rs::a_start_beside_one_that_begins_and_ends_at_once_fits_an_order_of_the_two",
+            "tests/incidents.rs::a9_two_copies_of_a_chunk_at_once_count_once",
             "tests/async_face.rs::calls_of_one_database_keep_their_order",
             LOOM,
             "tests/interleavings/tests/shuttle.rs::eight_threads_and_two_hundred_calls_are_some_order_of_them",
@@ -449,9 +449,9 @@ pub const CLAUSES: &[Clause] = &[
             "src/executor/progress.rs::deliver",
         ],
         &[
-            "tests/behaviour.rs::a13_a_panic_that_panics_again_when_it_is_dropped_ends_its_attempt_too",
-            "tests/behaviour.rs::a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works",
-            "tests/behaviour.rs::a13_a_panic_in_the_callback_costs_that_report_and_nothing_else",
+            "tests/incidents.rs::a13_a_panic_that_panics_again_when_it_is_dropped_ends_its_attempt_too",
+            "tests/incidents.rs::a13_a_panic_ends_its_attempt_with_an_error_and_a_start_works",
+            "tests/incidents.rs::a13_a_panic_in_the_callback_costs_that_report_and_nothing_else",
         ],
     ),
     should(
@@ -477,10 +477,10 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/stream.rs::no_more_is_held_than_the_queue_and_one_chunk_and_the_stream_is_read_no_further",
             "tests/many.rs::a_thousand_transfers_run_under_the_usual_limit_of_descriptors_with_few_threads_and_little_memory",
-            "tests/files.rs::a_running_transfer_does_not_push_a_remembered_commit_out",
+            "tests/bounds.rs::a_running_transfer_does_not_push_a_remembered_commit_out",
             "src/executor/progress.rs::reports_that_wait_are_bounded_and_the_newest_is_kept",
-            "tests/files.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",
-            "tests/files.rs::remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first",
+            "tests/bounds.rs::transfers_are_bounded_and_a_restart_is_never_one_too_many",
+            "tests/bounds.rs::remembered_commits_are_bounded_and_the_longest_past_is_forgotten_first",
             MEMORY,
             BOUNDS,
         ],
@@ -491,8 +491,8 @@ pub const CLAUSES: &[Clause] = &[
         &["src/protocol/step.rs::idle_expired", "src/executor/receiver.rs::expire"],
         &[
             "tests/async_face.rs::a_chunk_that_waits_for_a_worker_keeps_its_transfer_from_being_idle",
-            "tests/files.rs::an_idle_transfer_is_ended_and_a_busy_one_is_not",
-            "tests/files.rs::the_receiver_ends_idle_transfers_by_itself",
+            "tests/bounds.rs::an_idle_transfer_is_ended_and_a_busy_one_is_not",
+            "tests/bounds.rs::the_receiver_ends_idle_transfers_by_itself",
             BOUNDS,
         ],
     ),
@@ -505,7 +505,7 @@ pub const CLAUSES: &[Clause] = &[
         ],
         &[
             "tests/files.rs::an_opening_removes_its_orphans_and_nothing_else",
-            "tests/behaviour.rs::a15_an_orphan_partial_is_gone_after_an_opening",
+            "tests/incidents.rs::a15_an_orphan_partial_is_gone_after_an_opening",
             "tests/faults/scale.rs::an_opening_among_a_hundred_thousand_files_touches_its_orphans_alone",
         ],
     ),
@@ -537,7 +537,7 @@ pub const CLAUSES: &[Clause] = &[
         "The lock is held until the last operation of the last call, dropped calls included, has ended. Closing ends running transfers as an abort does.",
         &["src/executor/registry.rs::close", "src/executor/receiver.rs::close"],
         &[
-            "tests/files.rs::an_abort_beside_a_closing_returns_when_the_transfer_has_ended",
+            "tests/bounds.rs::an_abort_beside_a_closing_returns_when_the_transfer_has_ended",
             "tests/async_face.rs::closing_waits_for_what_has_begun_and_for_no_future_that_nobody_polls",
             "tests/files.rs::closing_ends_transfers_frees_the_directory_and_refuses_what_comes_later",
         ],
@@ -566,8 +566,8 @@ pub const CLAUSES: &[Clause] = &[
         "Reports of a database are delivered in order, one at a time, with no lock held: the callback may call the receiver. Delivery is no part of the step.",
         &["src/executor/progress.rs::deliver"],
         &[
-            "tests/files.rs::reports_of_a_database_are_delivered_one_at_a_time_and_in_order",
-            "tests/files.rs::the_callback_may_call_the_receiver_and_reports_stay_in_order",
+            "tests/bounds.rs::reports_of_a_database_are_delivered_one_at_a_time_and_in_order",
+            "tests/bounds.rs::the_callback_may_call_the_receiver_and_reports_stay_in_order",
             "tests/async_face.rs::the_callback_may_block_on_the_receiver",
         ],
     ),
@@ -576,7 +576,7 @@ pub const CLAUSES: &[Clause] = &[
         "No envelope makes the receiver touch a path outside `recv_snapshots`.",
         &["src/executor/names.rs::partial_name", "src/protocol/id.rs::new"],
         &[
-            "tests/behaviour.rs::a5_no_database_id_leads_out_of_the_receive_directory",
+            "tests/incidents.rs::a5_no_database_id_leads_out_of_the_receive_directory",
             FILES,
             "tests/faults/names.rs::no_name_leads_elsewhere_and_invalid_ones_change_nothing",
             "tests/faults/names.rs::whatever_the_envelope_only_its_own_database_changes",
@@ -592,7 +592,7 @@ pub const CLAUSES: &[Clause] = &[
         &[
             "tests/files.rs::a_one_chunk_snapshot_with_a_wrong_crc_leaves_nothing_under_the_name_and_owes_nothing",
             KERNEL,
-            "tests/behaviour.rs::a8_a_link_under_the_partials_name_is_replaced_and_not_followed",
+            "tests/incidents.rs::a8_a_link_under_the_partials_name_is_replaced_and_not_followed",
             "tests/files.rs::whatever_file_stands_under_a_partials_name_is_replaced",
             "tests/files.rs::a_link_in_a_snapshots_place_is_replaced_and_a_directory_is_a_failed_publish",
             "tests/files.rs::a_link_in_the_place_of_the_receive_directory_is_refused",

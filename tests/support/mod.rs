@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use snapshot_receiver::executor::FileSystem;
+use snapshot_receiver::protocol::FailureKind;
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Receiver, Rejection};
-use snapshot_receiver_model::harness::memory::{Call, Fault};
+use snapshot_receiver_model::harness::memory::{Call, Fault, Faults, Faulty};
 
 /// A snapshot to send.
 #[derive(Clone, Debug)]
@@ -141,4 +143,19 @@ pub(crate) fn gate(
         None
     };
     (hook, Arrival(arrival), open_gate)
+}
+
+/// Real files whose operations fail as `faults` says.
+pub(crate) fn faulty(data_dir: &Path, faults: &Faults) -> Receiver<Faulty<FileSystem>> {
+    let storage = Faulty::new(FileSystem::open(data_dir).expect("opens"), faults.clone());
+    Receiver::with_storage(storage, data_dir, Options::default()).expect("opens")
+}
+
+/// A fault that comes once.
+pub(crate) fn fault(after: u8, kind: FailureKind) -> Fault {
+    Fault {
+        after,
+        kind,
+        takes_effect: false,
+    }
 }

@@ -76,8 +76,8 @@ pub const DECODER: Layer = Layer {
 /// The conformance kit's broken receivers.
 pub const CONFORMANCE: Layer = Layer {
     name: "conformance",
-    command: "cargo test -p snapshot-receiver-model --test conform",
-    sources: &["src", "model/src", "model/tests/conform.rs", "conformance"],
+    command: "cargo test -p snapshot-receiver-model --test teeth",
+    sources: &["src", "model/src", "model/tests/teeth.rs", "conformance"],
     claims: None,
 };
 

@@ -1,0 +1,58 @@
+//! What the tests of the conformance kit share: where things are, and a run over a process.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
+use snapshot_receiver_model::conform::process::{Adapter, Process};
+use snapshot_receiver_model::conform::report;
+use snapshot_receiver_model::conform::results::{Results, RunVerdict};
+use snapshot_receiver_model::conform::scenario::Scenario;
+use snapshot_receiver_model::conform::talk::About;
+use snapshot_receiver_model::conform::profile;
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A Python interpreter itself, not a script that looks for one: adapters are started often.
+pub(crate) fn python() -> Option<String> {
+    let output = Command::new("python3")
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .ok()?;
+    let found = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !found.is_empty()).then_some(found)
+}
+
+pub(crate) fn run(command: &str, time_limit: Duration, choose: impl FnOnce(&About) -> Vec<Scenario>) -> Results {
+    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
+    let scratch = scratch.expect("a scratch directory");
+    let plan = Plan {
+        profile: "test".to_owned(),
+        seed: 7,
+        scratch: scratch.path().to_owned(),
+        shrinking: Duration::from_secs(10),
+        strict: false,
+        command: String::new(),
+        clauses: Vec::new(),
+    };
+    let mut adapter = Adapter::new(command);
+    adapter.time_limit = time_limit;
+    let results = campaign(&mut Process::new(adapter), &plan, choose).expect("a scratch directory");
+    println!("{command}: {:.1} s", results.seconds);
+    results
+}
+
+pub(crate) fn quick(about: &About) -> Vec<Scenario> {
+    profile::quick(about)
+}
+
+pub(crate) fn passes(command: &str) -> Results {
+    let results = run(command, Duration::from_secs(30), quick);
+    assert_eq!(results.verdict(), RunVerdict::Pass, "{}", report::terminal(&results));
+    results
+}
