@@ -69,6 +69,7 @@ fn phases() -> Vec<(&'static str, Phase)> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn events() -> Vec<(&'static str, Event<u8, Data>)> {
     let failed = |operation, kind| Event::EffectFailed(Failure { operation, kind });
     let with = |chunk, vacancy, older_start| Event::ChunkArrived {

@@ -13,8 +13,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use snapshot_receiver::protocol::Crc32c;
-use snapshot_receiver_model::bugs::hunt::counterexample;
 use snapshot_receiver_model::bugs::Bug;
+use snapshot_receiver_model::bugs::hunt::counterexample;
 use snapshot_receiver_model::clauses::CLAUSES;
 use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
 use snapshot_receiver_model::conform::random::{enumerated, pairs, random};

@@ -37,32 +37,9 @@ struct Plan {
 }
 
 pub(super) fn check(options: &CheckOptions) -> io::Result<u8> {
-    let all = systems::<Crc32c>(options.profile);
-    let is_named = |system: &System, name: &str| system.name == name || system.label() == name;
-    let unknown = |name: &&String| !all.iter().any(|system| is_named(system, name));
-    if let Some(name) = options.system.iter().find(unknown) {
-        let mut names: Vec<&str> = all.iter().map(|system| system.name).collect();
-        names.dedup();
-        return usage(&format!("no system {name:?}; there are {}", names.join(", ")));
-    }
-    let bugs = match options.bug.as_deref().map(|name| (name, Bug::named(name))) {
-        None => Bugs::none(),
-        Some((_, Some(bug))) => bug.into(),
-        Some((name, None)) => return usage(&format!("no bug {name:?}; `gate list` lists them")),
-    };
-    let chosen =
-        |system: &System| options.system.is_empty() || options.system.iter().any(|name| is_named(system, name));
-    let in_shard = |index: usize| options.shard.is_none_or(|shard| index % shard.count == shard.index - 1);
-    let selected = all.into_iter().filter(chosen).enumerate();
-    let plan = Plan {
-        systems: selected
-            .filter(|(index, _)| in_shard(*index))
-            .map(|(_, system)| system)
-            .collect(),
-        bugs,
-        simulation: Duration::from_secs(options.simulate),
-        seed: options.seed.unwrap_or_else(random_seed),
-        count_again: options.count_again || options.files.html.is_some(),
+    let plan = match planned(options) {
+        Ok(plan) => plan,
+        Err(told) => return told,
     };
     if plan.systems.is_empty() {
         eprintln!("gate: nothing to check: the part has no system");
@@ -110,6 +87,37 @@ pub(super) fn check(options: &CheckOptions) -> io::Result<u8> {
     }
     let is_incomplete = options.layers.complete && options.layers.tell(&layers);
     Ok(completed(exit_code(results.verdict), is_incomplete))
+}
+
+/// What the options ask for, or what is wrong with them.
+fn planned(options: &CheckOptions) -> Result<Plan, io::Result<u8>> {
+    let all = systems::<Crc32c>(options.profile);
+    let is_named = |system: &System, name: &str| system.name == name || system.label() == name;
+    let unknown = |name: &&String| !all.iter().any(|system| is_named(system, name));
+    if let Some(name) = options.system.iter().find(unknown) {
+        let mut names: Vec<&str> = all.iter().map(|system| system.name).collect();
+        names.dedup();
+        return Err(usage(&format!("no system {name:?}; there are {}", names.join(", "))));
+    }
+    let bugs = match options.bug.as_deref().map(|name| (name, Bug::named(name))) {
+        None => Bugs::none(),
+        Some((_, Some(bug))) => bug.into(),
+        Some((name, None)) => return Err(usage(&format!("no bug {name:?}; `gate list` lists them"))),
+    };
+    let chosen =
+        |system: &System| options.system.is_empty() || options.system.iter().any(|name| is_named(system, name));
+    let in_shard = |index: usize| options.shard.is_none_or(|shard| index % shard.count == shard.index - 1);
+    let selected = all.into_iter().filter(chosen).enumerate();
+    Ok(Plan {
+        systems: selected
+            .filter(|(index, _)| in_shard(*index))
+            .map(|(_, system)| system)
+            .collect(),
+        bugs,
+        simulation: Duration::from_secs(options.simulate),
+        seed: options.seed.unwrap_or_else(random_seed),
+        count_again: options.count_again || options.files.html.is_some(),
+    })
 }
 
 fn random_seed() -> u64 {

@@ -24,7 +24,7 @@ use snapshot_receiver_model::report::results::{BugResult, Results};
 use snapshot_receiver_model::report::{collect, mermaid, terminal};
 use snapshot_receiver_model::search::follow;
 use snapshot_receiver_model::system::{Profile, systems};
-use snapshot_receiver_model::trace::TraceError;
+use snapshot_receiver_model::trace::{Trace, TraceError};
 use snapshot_receiver_model::traceability::{self, Standing};
 use snapshot_receiver_model::witnesses::Witness;
 use stateright::{Checker, Model};
@@ -204,17 +204,24 @@ pub(super) fn replay(file: &Path, as_mermaid: bool) -> io::Result<u8> {
             return Ok(USAGE);
         }
     };
-    if as_mermaid {
-        let system = match trace.find_system::<Crc32c>() {
-            Ok(system) => system,
-            Err(error) => return usage(&error.to_string()),
-        };
-        let exploration = Exploration::<Crc32c>::with_bugs(system, trace.bugs);
-        let found = follow(&exploration, &trace.actions);
-        print!("{}", mermaid::sequence_diagram(&diagram(&exploration, &found)));
-        return Ok(PASS);
-    }
-    let replayed = take_again(&trace, |number, exploration, world, action| {
+    if as_mermaid { draw(&trace) } else { replay_world(&trace) }
+}
+
+/// The way as a sequence diagram.
+fn draw(trace: &Trace) -> io::Result<u8> {
+    let system = match trace.find_system::<Crc32c>() {
+        Ok(system) => system,
+        Err(error) => return usage(&error.to_string()),
+    };
+    let exploration = Exploration::<Crc32c>::with_bugs(system, trace.bugs);
+    let found = follow(&exploration, &trace.actions);
+    print!("{}", mermaid::sequence_diagram(&diagram(&exploration, &found)));
+    Ok(PASS)
+}
+
+/// Takes a way again, on the world and where that can be on real files.
+fn replay_world(trace: &Trace) -> io::Result<u8> {
+    let replayed = take_again(trace, |number, exploration, world, action| {
         for state in state_lines(exploration, world) {
             println!("       {state}");
         }

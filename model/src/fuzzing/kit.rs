@@ -211,6 +211,7 @@ fn check_reply(given: &Value, watch: &mut Watch) -> Result<(), String> {
 }
 
 /// Texts to begin with: the format is not found by chance.
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
     let scenario = |steps: Vec<Step>| Scenario {
         name: "n".to_owned(),

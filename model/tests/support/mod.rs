@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
 use snapshot_receiver_model::conform::process::{Adapter, Process};
+use snapshot_receiver_model::conform::profile;
 use snapshot_receiver_model::conform::report;
 use snapshot_receiver_model::conform::results::{Results, RunVerdict};
 use snapshot_receiver_model::conform::scenario::Scenario;
 use snapshot_receiver_model::conform::talk::About;
-use snapshot_receiver_model::conform::profile;
 
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

@@ -5,6 +5,7 @@
 use super::{ABORT_ALL, Writer, abort, open, source};
 use crate::conform::scenario::Scenario;
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut to = Writer::new();
     let (one, two) = (source(5, "abcdef").of("one"), source(6, "uvwxyz").of("two"));

@@ -18,6 +18,7 @@ pub(super) fn scenarios(about: &About) -> Vec<Scenario> {
     to.all
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn ids(to: &mut Writer) {
     let long = "d".repeat(201);
     let evil = [

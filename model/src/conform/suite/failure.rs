@@ -69,6 +69,7 @@ fn names_in_the_way(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn sizes(to: &mut Writer) {
     let limit = |bytes| Step::FileSizeLimit { bytes };
     let large = source(5, pattern(0, 20_000));
@@ -143,6 +144,7 @@ fn sizes(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn removals(to: &mut Writer) {
     let one = source(5, "abcdef");
     let replace = || {
@@ -220,6 +222,7 @@ fn removals(to: &mut Writer) {
 }
 
 /// Calls that only a receiver in this process can be told to fail.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn single_calls(to: &mut Writer) {
     let one = source(5, "abcdef");
     let fail = |operation: &str, kind: &str| Step::FailNext {

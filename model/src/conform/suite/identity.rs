@@ -126,6 +126,7 @@ fn other_databases(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn repetitions(to: &mut Writer) {
     let (one, two) = (source(5, "abcdef"), source(6, "uvwxyz"));
     to.put(
@@ -221,6 +222,7 @@ fn repetitions(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn older_ones(to: &mut Writer) {
     let (old, new) = (source(7, "old"), source(42, "newest"));
     to.put(

@@ -5,6 +5,7 @@
 use super::{ABORT_ALL, Writer, open, open_at, source};
 use crate::conform::scenario::{Scenario, Step, pattern};
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut to = Writer::new();
     let (old, new) = (source(5, "the old one"), source(6, "the new one, longer"));

@@ -13,6 +13,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     to.all
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn orphans(to: &mut Writer) {
     let one = source(5, "abcdef");
     to.put(
