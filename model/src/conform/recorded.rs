@@ -29,7 +29,7 @@ use super::blame::{Case, Verdict, judge};
 use super::oracle::{Alternative, Armed, Oracle};
 use super::scenario::{DATA, Data, Envelope, Step, number};
 use super::talk::{About, Reply, request};
-use super::tree::Tree;
+use super::tree::{Node, Tree};
 
 /// Longest payload that is made up.
 const PAYLOAD_BYTES_MAX: u64 = 1 << 30;
@@ -171,7 +171,12 @@ struct Listener {
 
 impl Listener {
     fn new(about: &About) -> Self {
-        let mut oracle = Oracle::new(about, Tree::default());
+        let mut tree = Tree::default();
+        // Where a receiver was opened, there was something to open it in.
+        if let Some((around, _)) = DATA.rsplit_once('/') {
+            tree.put(around, Node::Directory);
+        }
+        let mut oracle = Oracle::new(about, tree);
         oracle.keeps_bytes = false;
         Self { oracle }
     }
@@ -215,6 +220,12 @@ impl Listener {
             match judge(&case) {
                 Verdict::Right(_, complaints) => {
                     self.oracle.follow(alternative.clone());
+                    match step {
+                        Step::Open { .. } => self.oracle.data_dir = Some(DATA.to_owned()),
+                        Step::Close => self.oracle.data_dir = None,
+                        // `step` makes no other.
+                        _ => {}
+                    }
                     return Ok(Heard::Explained(complaints));
                 }
                 Verdict::Wrong(difference) => first = first.or(Some(difference)),
