@@ -201,17 +201,25 @@ fn matrix(teeth: &[Tooth]) {
     assert!(written == text, "conformance/TEETH.md is not what was found:\n{text}");
 }
 
-/// For `gate bugs`: what this layer caught, of both doors.
+/// For `gate bugs`: what this layer caught, of both doors. A mistake that stands behind both is caught
+/// where both show it.
 fn write_layer(teeth: &[Tooth]) {
     static CAUGHT: Mutex<Vec<BugResult>> = Mutex::new(Vec::new());
     let mut caught = CAUGHT.lock().unwrap_or_else(PoisonError::into_inner);
-    caught.extend(teeth.iter().map(|tooth| BugResult {
-        id: tooth.name.clone(),
-        clauses: tooth.clauses.clone(),
-        caught_by: tooth.caught_by.iter().map(|(id, by, _)| format!("{id} {by}")).collect(),
-        steps: tooth.caught_by.as_ref().map(|(_, _, steps)| *steps),
-        ..BugResult::default()
-    }));
+    for tooth in teeth {
+        let by: Vec<String> = tooth.caught_by.iter().map(|(id, by, _)| format!("{id} {by}")).collect();
+        match caught.iter_mut().find(|known| known.id == tooth.name) {
+            Some(known) if known.caught_by.is_empty() || by.is_empty() => known.caught_by.clear(),
+            Some(_) => {}
+            None => caught.push(BugResult {
+                id: tooth.name.clone(),
+                clauses: tooth.clauses.clone(),
+                caught_by: by,
+                steps: tooth.caught_by.as_ref().map(|(_, _, steps)| *steps),
+                ..BugResult::default()
+            }),
+        }
+    }
     let directory = root().join("target/gate-layers");
     layers::write(&directory, "conformance", &caught, &[]).expect("a layer's file");
 }
