@@ -129,8 +129,10 @@ pub(crate) fn print_tables(results: &[Measured]) {
         });
         print_line(&size_name(measured.chunk_bytes), cells);
     }
-    println!("\n  a whole transfer, `Committed` included, beside dd");
-    print_dd(results);
+    if results.iter().any(|measured| !measured.dd.is_empty()) {
+        println!("\n  a whole transfer, `Committed` included, beside dd");
+        print_dd(results);
+    }
 }
 
 /// The whole transfer beside a program that everybody knows.
