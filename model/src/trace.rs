@@ -63,18 +63,54 @@ pub enum TraceError {
     Empty,
 }
 
+/// A line that says something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statement<'a> {
+    number: usize,
+    /// The whole line; space at its end says nothing.
+    pub(crate) line: &'a str,
+    /// What it begins with.
+    pub(crate) word: &'a str,
+    /// What follows.
+    pub(crate) rest: &'a str,
+}
+
+impl Statement<'_> {
+    pub(crate) fn not_understood(&self) -> TraceError {
+        TraceError::Line {
+            number: self.number,
+            line: self.line.to_owned(),
+        }
+    }
+}
+
+/// The lines under the heading, but for empty ones and comments. An indented line is neither: its first
+/// word is empty, and nobody may understand it; passed over, it would be another trace that is replayed.
+pub(crate) fn statements(text: &str) -> Result<impl Iterator<Item = Statement<'_>>, TraceError> {
+    let mut lines = (1..).zip(text.lines().map(str::trim_end));
+    let heading = lines.next().map_or("", |(_, line)| line);
+    if heading != HEADING {
+        let found = heading.to_owned();
+        return Err(TraceError::Heading { found });
+    }
+    let said = lines.filter(|(_, line)| !line.is_empty()).map(|(number, line)| {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        Statement {
+            number,
+            line,
+            word,
+            rest,
+        }
+    });
+    Ok(said.filter(|said| said.word != "#"))
+}
+
 impl Trace {
     /// Reads a trace.
     ///
     /// # Errors
     /// [`TraceError`] names the line.
     pub fn parse(text: &str) -> Result<Self, TraceError> {
-        let mut lines = (1..).zip(text.lines().map(str::trim_end));
-        let heading = lines.next().map_or("", |(_, line)| line);
-        if heading != HEADING {
-            let found = heading.to_owned();
-            return Err(TraceError::Heading { found });
-        }
         let mut trace = Self {
             system: String::new(),
             bugs: Bugs::none(),
@@ -82,20 +118,15 @@ impl Trace {
             actions: Vec::new(),
         };
         let mut bugs = Vec::new();
-        for (number, line) in lines {
-            let not_understood = || TraceError::Line {
-                number,
-                line: line.to_owned(),
-            };
-            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match word {
-                // An indented line is none: passed over, it would be another trace that is replayed.
-                "" if line.is_empty() => {}
-                "#" => {}
-                "system" if trace.system.is_empty() => rest.clone_into(&mut trace.system),
-                "bug" => bugs.push(Bug::named(rest).ok_or_else(not_understood)?),
-                "broken" => trace.broken.push(rest.to_owned()),
-                _ => trace.actions.push(action(line).ok_or_else(not_understood)?),
+        for said in statements(text)? {
+            match said.word {
+                "system" if trace.system.is_empty() => said.rest.clone_into(&mut trace.system),
+                "bug" => bugs.push(Bug::named(said.rest).ok_or_else(|| said.not_understood())?),
+                "broken" => trace.broken.push(said.rest.to_owned()),
+                "" => return Err(said.not_understood()),
+                _ => trace
+                    .actions
+                    .push(action(said.line).ok_or_else(|| said.not_understood())?),
             }
         }
         trace.bugs = Bugs::of(&bugs);

@@ -250,7 +250,14 @@ fn a_text_that_is_no_trace_is_told_with_its_line() {
     let wrong = |text: &str| Trace::parse(text).expect_err("no trace");
     assert!(matches!(wrong("nonsense"), TraceError::Heading { .. }));
     assert_eq!(wrong(&format!("{HEADING}\nsystem one\n")), TraceError::Empty);
-    for line in ["fly 1", "send", "send 999", "deliver 0 0 backwards", "bug None"] {
+    for line in [
+        "fly 1",
+        "send",
+        "send 999",
+        "deliver 0 0 backwards",
+        "bug None",
+        " send 0",
+    ] {
         let error = wrong(&format!("{HEADING}\nopen\n{line}\n"));
         assert!(matches!(error, TraceError::Line { number: 3, .. }), "{line}: {error}");
     }

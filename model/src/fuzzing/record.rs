@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::{Rig, Target, Watch, planted, worlds};
-use crate::trace::{HEADING, Trace, TraceError};
+use crate::trace::{HEADING, Trace, TraceError, statements};
 
 /// A trace of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,35 +93,27 @@ impl InputTrace {
     pub const INTERLEAVE: &str = "interleave";
 
     fn parse(text: &str) -> Result<Self, TraceError> {
-        let mut lines = (1..).zip(text.lines().map(str::trim_end));
-        let heading = lines.next().map_or("", |(_, line)| line);
-        if heading != HEADING {
-            let found = heading.to_owned();
-            return Err(TraceError::Heading { found });
-        }
         let mut trace = Self {
             target: String::new(),
             bug: None,
             broken: Vec::new(),
             input: Vec::new(),
         };
-        for (number, line) in lines {
-            let not_understood = || TraceError::Line {
-                number,
-                line: line.to_owned(),
-            };
-            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-            match word {
-                // An indented line is none: passed over, it would be another trace that is replayed.
-                "" if line.is_empty() => {}
-                "#" => {}
-                "target" if trace.target.is_empty() && (Target::named(rest).is_some() || rest == Self::INTERLEAVE) => {
-                    rest.clone_into(&mut trace.target);
+        for said in statements(text)? {
+            match said.word {
+                "target"
+                    if trace.target.is_empty()
+                        && (Target::named(said.rest).is_some() || said.rest == Self::INTERLEAVE) =>
+                {
+                    said.rest.clone_into(&mut trace.target);
                 }
-                "bug" if trace.bug.is_none() => trace.bug = Some(rest.to_owned()),
-                "broken" => trace.broken.push(rest.to_owned()),
-                "input" => trace.input.extend(from_hexadecimal(rest).ok_or_else(not_understood)?),
-                _ => return Err(not_understood()),
+                "bug" if trace.bug.is_none() => trace.bug = Some(said.rest.to_owned()),
+                "broken" => trace.broken.push(said.rest.to_owned()),
+                "input" => {
+                    let bytes = from_hexadecimal(said.rest).ok_or_else(|| said.not_understood())?;
+                    trace.input.extend(bytes);
+                }
+                _ => return Err(said.not_understood()),
             }
         }
         let is_here = trace.target != Self::INTERLEAVE;
