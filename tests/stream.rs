@@ -13,9 +13,9 @@ use std::task::{Context, Waker};
 use futures_util::{StreamExt, stream};
 use snapshot_receiver::executor::FileSystem;
 use snapshot_receiver::tokio::StreamError;
-use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, ReceiveError, Rejection, SnapshotReceiver};
+use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, Rejection, SnapshotReceiver};
 use snapshot_receiver_model::harness::memory::{Call, Hooked};
-use support::{Source, gate, names, pending, snapshot};
+use support::{Source, gate, names, pending, rejection, snapshot};
 use tempfile::tempdir;
 use tokio::runtime::Builder;
 
@@ -103,6 +103,13 @@ fn a_stream_goes_on_where_another_ended_and_reports_where_it_would_have() {
     });
 }
 
+fn rejected(error: StreamError<Infallible>) -> (Rejection, u64) {
+    let StreamError::Receive(told) = error else {
+        panic!("{error}");
+    };
+    rejection(Err(told))
+}
+
 #[test]
 fn a_chunk_that_is_not_taken_ends_the_reading_and_changes_nothing() {
     block_on(async {
@@ -114,14 +121,7 @@ fn a_chunk_that_is_not_taken_ends_the_reading_and_changes_nothing() {
         let mut sent = chunks(&source, 1_000);
         sent.remove(4);
         let error = receiver.receive(all(sent)).await.expect_err("a chunk is missing");
-        let StreamError::Receive(ReceiveError::Rejected {
-            rejection,
-            resume_offset,
-            ..
-        }) = error
-        else {
-            panic!("{error}");
-        };
+        let (rejection, resume_offset) = rejected(error);
         assert_eq!(
             rejection,
             Rejection::OffsetMismatch {
@@ -158,17 +158,10 @@ fn chunks_behind_one_that_is_not_taken_have_no_effect_although_they_were_read() 
             arrival.recv().expect("the first write");
             open_gate.send(()).expect("it waits");
             let error = receive.await.expect_err("one is missing");
-            let expected = length as u64;
-            assert!(
-                matches!(
-                    error,
-                    StreamError::Receive(ReceiveError::Rejected {
-                        rejection: Rejection::OffsetMismatch { .. },
-                        resume_offset,
-                        ..
-                    }) if resume_offset == expected
-                ),
-                "{error}"
+            let (expected, actual) = (length as u64, 2 * length as u64);
+            assert_eq!(
+                rejected(error),
+                (Rejection::OffsetMismatch { expected, actual }, expected)
             );
             let rest = vec![chunk(1), chunk(2), chunk(3), chunk(4)];
             let outcome = receiver
@@ -191,14 +184,7 @@ fn chunks_past_the_total_are_refused_although_those_before_them_were_joined() {
         let mut sent = chunks(&source, 1_000);
         sent[2].data.extend(b"more");
         let error = receiver.receive(all(sent)).await.expect_err("too long");
-        let StreamError::Receive(ReceiveError::Rejected {
-            rejection,
-            resume_offset,
-            ..
-        }) = error
-        else {
-            panic!("{error}");
-        };
+        let (rejection, resume_offset) = rejected(error);
         assert_eq!(
             rejection,
             Rejection::LengthOverrun {

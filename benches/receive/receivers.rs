@@ -244,14 +244,7 @@ async fn receive_stream(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times
     let started = Instant::now();
     let chunks = stream::iter(snapshot.chunks().map(Ok::<_, Infallible>));
     receiver.receive(chunks).await?;
-    let data = started.elapsed();
-
-    let started = Instant::now();
-    let outcome = receiver.handle_chunk(snapshot.last_chunk()).await;
-    let end = started.elapsed();
-    committed(outcome)?;
-    receiver.close().await?;
-    Ok(Times { data, end })
+    ended(receiver, &snapshot, started.elapsed()).await
 }
 
 async fn receive_async(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times> {
@@ -260,8 +253,11 @@ async fn receive_async(directory: PathBuf, snapshot: Snapshot) -> Outcome<Times>
     for chunk in snapshot.chunks() {
         receiver.handle_chunk(chunk).await?;
     }
-    let data = started.elapsed();
+    ended(receiver, &snapshot, started.elapsed()).await
+}
 
+/// The last chunk, after the others took so long.
+async fn ended(receiver: SnapshotReceiver, snapshot: &Snapshot, data: Duration) -> Outcome<Times> {
     let started = Instant::now();
     let outcome = receiver.handle_chunk(snapshot.last_chunk()).await;
     let end = started.elapsed();

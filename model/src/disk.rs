@@ -44,6 +44,7 @@
 //! rot, and a device that lies about its cache.
 
 mod after_crash;
+mod evidence;
 mod failing;
 
 use std::sync::Arc;
@@ -53,6 +54,7 @@ use snapshot_receiver::executor::{Directory, Found, FoundKind, Storage, StorageE
 use snapshot_receiver::protocol::{DatabaseId, FailureKind, Verified};
 
 pub use self::after_crash::AfterCrash;
+pub use self::evidence::evidence;
 pub use self::failing::{Damage, Failing, Then};
 use crate::system::{DATABASES_MAX, SNAPSHOT_BYTES_MAX};
 

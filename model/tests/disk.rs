@@ -6,43 +6,10 @@
 use std::collections::BTreeSet;
 
 use snapshot_receiver::executor::{Directory, Storage};
-use snapshot_receiver::protocol::{
-    Chunk, ClusterId, Crc32c, DatabaseId, Effect, Event, FailureKind, Identity, Limits, OlderStart, State, Vacancy,
-    Verified, step,
-};
-use snapshot_receiver_model::disk::{Damage, Disk, Durability, Failing, Handle, Persistence, Then};
+use snapshot_receiver::protocol::{DatabaseId, FailureKind};
+use snapshot_receiver_model::disk::{Damage, Disk, Durability, Failing, Handle, Persistence, Then, evidence};
 
 const DATABASE: DatabaseId<u8> = DatabaseId::<u8>::numbered(0);
-
-/// The evidence for a snapshot of these bytes: only a step makes it.
-fn verified(bytes: &'static [u8]) -> Verified<u8> {
-    let identity = Identity {
-        cluster: ClusterId::<u8>::numbered(1),
-        database: DATABASE,
-        snapshot_lsn: 1,
-        total_bytes: bytes.len() as u64,
-        total_crc32c: crc32c::crc32c(bytes),
-    };
-    let chunk = Chunk::new(identity, 0, bytes, true);
-    let event = Event::ChunkArrived {
-        chunk,
-        vacancy: Vacancy::Free,
-        older_start: OlderStart::Refused,
-    };
-    let state: State<u8, Crc32c> = State::default();
-    let effects = step(&Limits::default(), state, event).effects;
-    let evidence = effects.into_iter().find_map(|effect| match effect {
-        Effect::Publish(verified) => Some(verified),
-        Effect::Create
-        | Effect::Write { .. }
-        | Effect::Sync
-        | Effect::SyncDirectory
-        | Effect::Remove
-        | Effect::Report(_)
-        | Effect::Reply(_) => None,
-    });
-    evidence.expect("a right snapshot is published")
-}
 
 /// A disk whose directories are durable, with or without an old snapshot.
 fn disk(persistence: Persistence, old: bool) -> Disk {
@@ -68,7 +35,7 @@ fn write(disk: &mut Disk, bytes: &'static [u8]) -> Handle {
 fn publish(disk: &mut Disk, bytes: &'static [u8]) {
     let mut handle = write(disk, bytes);
     disk.sync(&mut handle).expect("synced");
-    disk.publish(handle, &verified(bytes)).expect("renamed");
+    disk.publish(handle, &evidence(DATABASE, bytes)).expect("renamed");
 }
 
 /// What a power loss may leave: partial and snapshot, `-` where there is none.
@@ -174,7 +141,7 @@ fn a_rename_without_a_sync_leaves_any_prefix_or_any_mixture() {
     for (persistence, mixtures) in [(Persistence::Ordered, 3), (Persistence::Weak, 1 + 3 + 9)] {
         let mut disk = disk(persistence, true);
         let handle = write(&mut disk, b"ab");
-        disk.publish(handle, &verified(b"ab")).expect("renamed");
+        disk.publish(handle, &evidence(DATABASE, b"ab")).expect("renamed");
         let names: BTreeSet<String> = left(&disk).into_iter().map(|(_, snapshot)| snapshot).collect();
         // The old snapshot, and every state of the new one.
         assert_eq!(names.len(), 1 + mixtures, "{names:?}");

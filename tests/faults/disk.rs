@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 
 use snapshot_receiver::DatabaseId;
 use snapshot_receiver::executor::Storage;
-use snapshot_receiver::protocol::{
-    Chunk, ClusterId, Effect, Event, Identity, Limits, OlderStart, State, Vacancy, Verified, step,
-};
-use snapshot_receiver_model::disk::{Disk, Durability, Handle, Persistence};
+use snapshot_receiver_model::disk::{Disk, Durability, Handle, Persistence, evidence};
 
 use crate::log::{Call, Entry, Extent, Outcome};
 
@@ -30,36 +27,6 @@ pub(crate) fn database(number: usize) -> DatabaseId {
 fn number(database: &DatabaseId) -> u8 {
     let found = (0u8..).zip(DATABASES).find(|(_, name)| *name == database.as_str());
     found.expect("a database of the run").0
-}
-
-/// Evidence for a database, in the only way there is: an empty snapshot that passes the check.
-fn evidence(database: u8) -> Verified<u8> {
-    let identity = Identity {
-        cluster: ClusterId::<u8>::numbered(0),
-        database: DatabaseId::<u8>::numbered(database),
-        snapshot_lsn: 0,
-        total_bytes: 0,
-        total_crc32c: 0,
-    };
-    let chunk = Chunk::new(identity, 0, [0u8; 0], true);
-    let state: State<u8> = State::default();
-    let event = Event::ChunkArrived {
-        chunk,
-        vacancy: Vacancy::Free,
-        older_start: OlderStart::Refused,
-    };
-    let effects = step(&Limits::default(), state, event).effects;
-    let evidence = effects.into_iter().find_map(|effect| match effect {
-        Effect::Publish(verified) => Some(verified),
-        Effect::Create
-        | Effect::Write { .. }
-        | Effect::Sync
-        | Effect::SyncDirectory
-        | Effect::Remove
-        | Effect::Report(_)
-        | Effect::Reply(_) => None,
-    });
-    evidence.expect("an empty snapshot is published")
 }
 
 /// What one database may show after a power loss.
@@ -165,7 +132,7 @@ impl Moment {
             Call::Sync(database) => disk.sync(&mut Handle::of(number(database))),
             Call::Publish(database) => {
                 let number = number(database);
-                let done = disk.publish(Handle::of(number), &evidence(number));
+                let done = disk.publish(Handle::of(number), &evidence(DatabaseId::<u8>::numbered(number), b""));
                 if whole {
                     self.begin(database);
                 }

@@ -29,6 +29,32 @@ pub const REPORT_BYTES: u64 = 4;
 /// Places for running transfers of a harness's receiver.
 pub const TRANSFERS_MAX: usize = 2;
 
+/// What long enough random actions see in all: every kind of answer, every reason, every operation that
+/// can fail. A generator gone stale sees less.
+pub const ANSWERS: [&str; 21] = [
+    "aborted",
+    "chunk_too_large",
+    "committed",
+    "crc_mismatch",
+    "failed",
+    "failed create",
+    "failed publish",
+    "failed remove",
+    "failed sync",
+    "failed sync_directory",
+    "failed write",
+    "identity_mismatch",
+    "invalid_cluster_id",
+    "invalid_database_id",
+    "length_mismatch",
+    "length_overrun",
+    "offset_mismatch",
+    "pending",
+    "snapshot_too_large",
+    "stale_snapshot",
+    "too_many_transfers",
+];
+
 /// The limits of a harness's receiver: small enough that each is met.
 pub const LIMITS: Limits = Limits {
     chunk_bytes_max: CHUNK_BYTES_MAX as u64,
