@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use snapshot_receiver::executor::FileSystem;
 use snapshot_receiver::tokio::StreamError;
 use snapshot_receiver::{ChunkOutcome, Envelope, Options, Progress, Rejection, SnapshotReceiver};
 use snapshot_receiver_model::harness::memory::{Call, Hooked};
-use support::{Source, gate, names, pending, rejection, snapshot};
+use support::{Arrival, Source, gate, names, pending, rejection, snapshot};
 use tempfile::tempdir;
 use tokio::runtime::Builder;
 
@@ -136,6 +137,19 @@ fn a_chunk_that_is_not_taken_ends_the_reading_and_changes_nothing() {
     });
 }
 
+fn writes_at(place: usize) -> impl Fn(&Call<'_>) -> bool + Clone {
+    move |call| matches!(call, Call::Write { offset, .. } if *offset == place as u64)
+}
+
+/// Lets a stream be received until a call has come to the gate.
+async fn until(receive: &mut (impl Future + Unpin), arrival: Arrival) {
+    let arrived = tokio::task::spawn_blocking(move || arrival.recv());
+    match select(receive, arrived).await {
+        Either::Left(_) => panic!("it is through, and nothing came to the gate"),
+        Either::Right((arrived, _)) => arrived.expect("no panic").expect("a call at the gate"),
+    }
+}
+
 /// Found in review: the worker went on with what stood in the queue behind a rejection.
 #[test]
 fn chunks_behind_one_that_is_not_taken_have_no_effect_although_they_were_read() {
@@ -143,27 +157,28 @@ fn chunks_behind_one_that_is_not_taken_have_no_effect_although_they_were_read() 
     for length in [1_000, 100_000] {
         block_on(async {
             let dir = tempdir().expect("a directory");
-            let (hook, arrival, open_gate) = gate(|call| matches!(call, Call::Write { offset: 0, .. }));
+            let (hook, arrival, open_gate) = gate(writes_at(length));
             let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
             let receiver = SnapshotReceiver::with_storage(storage, dir.path(), Options::default()).expect("opens");
             let source = Source::new("db", 1, bytes(5 * length));
             let chunk = |number: usize| source.chunk(number * length, (number + 1) * length, number == 4);
-            // The third before the second, which would be taken after the rejection.
-            let mut receive = Box::pin(receiver.receive(all(vec![chunk(0), chunk(2), chunk(1), chunk(3)])));
+            // The fourth before the third, which would be taken after the rejection.
+            let sent = vec![chunk(0), chunk(1), chunk(3), chunk(2), chunk(4)];
+            let mut receive = Box::pin(receiver.receive(all(sent)));
+            until(&mut receive, arrival).await;
             for _ in 0..100 {
                 let polled = receive.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                assert!(polled.is_pending(), "the first chunk is at the gate");
+                assert!(polled.is_pending(), "the second chunk is at the gate");
                 tokio::task::yield_now().await;
             }
-            arrival.recv().expect("the first write");
             open_gate.send(()).expect("it waits");
             let error = receive.await.expect_err("one is missing");
-            let (expected, actual) = (length as u64, 2 * length as u64);
+            let (expected, actual) = (2 * length as u64, 3 * length as u64);
             assert_eq!(
                 rejected(error),
                 (Rejection::OffsetMismatch { expected, actual }, expected)
             );
-            let rest = vec![chunk(1), chunk(2), chunk(3), chunk(4)];
+            let rest = vec![chunk(2), chunk(3), chunk(4)];
             let outcome = receiver
                 .receive(all(rest))
                 .await
@@ -263,6 +278,34 @@ fn a_stream_dropped_after_any_number_of_polls_leaves_the_receiver_usable() {
     });
 }
 
+/// Found in review: a stream without a transfer was read until its queue was full, so that what all
+/// streams hold was bounded by nothing but their number (SR-CON-005).
+#[test]
+fn a_stream_is_not_read_past_its_first_chunk_before_that_is_taken() {
+    block_on(async {
+        let dir = tempdir().expect("a directory");
+        let options = Options::default().transfers_max(1);
+        let receiver = SnapshotReceiver::open(dir.path(), options).await.expect("opens");
+        let running = Source::new("running", 1, bytes(2_000));
+        receiver
+            .handle_chunk(running.chunk(0, 1_000, false))
+            .await
+            .expect("taken");
+        for length in [1_000, 100_000] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let reading = Arc::clone(&read);
+            let sent = chunks(&Source::new("db", 1, bytes(1_000_000)), length);
+            let counted = all(sent).inspect(move |_| {
+                reading.fetch_add(1, Ordering::Relaxed);
+            });
+            let error = receiver.receive(counted).await.expect_err("there is no place");
+            let (told, _) = rejected(error);
+            assert!(matches!(told, Rejection::TooManyTransfers { .. }), "{told}");
+            assert_eq!(read.load(Ordering::Relaxed), 1, "chunks of {length}");
+        }
+    });
+}
+
 /// Bytes that are counted while they live.
 struct Counted {
     bytes: Vec<u8>,
@@ -287,7 +330,7 @@ fn no_more_is_held_than_the_queue_and_one_chunk_and_the_stream_is_read_no_furthe
     for length in [1_000, 50_000, 90_000] {
         block_on(async {
             let dir = tempdir().expect("a directory");
-            let (hook, arrival, open_gate) = gate(|call| matches!(call, Call::Write { offset: 0, .. }));
+            let (hook, arrival, open_gate) = gate(writes_at(length));
             let storage = Hooked::new(FileSystem::open(dir.path()).expect("opens"), hook);
             let options = Options::default().queue_bytes_max(QUEUE);
             let receiver = SnapshotReceiver::with_storage(storage, dir.path(), options).expect("opens");
@@ -314,16 +357,16 @@ fn no_more_is_held_than_the_queue_and_one_chunk_and_the_stream_is_read_no_furthe
                 })
             });
             let mut receive = Box::pin(receiver.receive(counted));
+            until(&mut receive, arrival).await;
             // The storage is stuck: the stream is read until the queue is full.
             for _ in 0..1_000 {
                 let polled = receive.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 assert!(polled.is_pending(), "the storage is stuck");
                 tokio::task::yield_now().await;
             }
-            arrival.recv().expect("the first write");
             assert!(
-                read.load(Ordering::Relaxed) <= QUEUE + length,
-                "read {read:?}, chunks of {length}"
+                read.load(Ordering::Relaxed) - length <= QUEUE + length,
+                "read {read:?}, of which the first is written, chunks of {length}"
             );
             assert!(
                 live.load(Ordering::Relaxed) <= QUEUE + length,

@@ -53,11 +53,12 @@ where
     /// Takes the chunks of one transfer from a stream, until the one that says `done`, the end of the
     /// stream, or a failure; returns the last chunk's outcome.
     ///
-    /// As [`handle_chunk`](Self::handle_chunk) for each in turn, but faster: it does not wait for an
-    /// answer before it takes the next chunk from the stream, computes the checksum of one while the
-    /// one before is written, and joins small chunks into larger writes. At most
-    /// [`Options::queue_bytes_max`](crate::Options) and one chunk are held; then the stream is not
-    /// polled, which is what slows a source down.
+    /// As [`handle_chunk`](Self::handle_chunk) for each in turn, but faster: after the first, it does not
+    /// wait for an answer before it takes the next chunk from the stream, computes the checksum of one
+    /// while the one before is written, and joins small chunks into larger writes. At most
+    /// [`Options::queue_bytes_max`](crate::Options) and one chunk are held, and of a stream whose first
+    /// chunk is not taken that chunk alone; then the stream is not polled, which is what slows a source
+    /// down.
     ///
     /// Dropping the future ends the reading. A chunk that a worker has begun takes effect whole, or
     /// ends its attempt; those behind it have no effect (SR-CON-002).
@@ -136,6 +137,9 @@ where
             payloads: PhantomData,
         };
         let mut is_last = pipeline.take(first).await?;
+        // A stream whose transfer does not run is not read on: so the bound on transfers bounds what all
+        // streams hold, and a start that is refused costs its source one chunk.
+        pipeline.answer_all().await?;
         let mut failed = None;
         while !is_last {
             match pipeline.event(stream.as_mut()).await {
@@ -149,8 +153,8 @@ where
                 Event::Answered(answer) => pipeline.note(answer)?,
             }
         }
-        let latest = pipeline.finish().await?;
-        match (failed, latest) {
+        pipeline.answer_all().await?;
+        match (failed, pipeline.latest) {
             (Some(error), _) => Err(StreamError::Source(error)),
             (None, Some(outcome)) => Ok(outcome),
             (None, None) => Err(StreamError::Empty),
@@ -273,12 +277,13 @@ where
         Ok(())
     }
 
-    async fn finish(mut self) -> Result<Option<ChunkOutcome>, ReceiveError> {
+    /// Waits until nothing is under way.
+    async fn answer_all(&mut self) -> Result<(), ReceiveError> {
         self.submit_joined();
         while !self.under_way.is_empty() {
             self.answer().await?;
         }
-        Ok(self.latest)
+        Ok(())
     }
 }
 

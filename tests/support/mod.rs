@@ -125,7 +125,7 @@ impl Arrival {
 /// A hook at which one kind of call waits, after saying that it has come; what says so; what lets
 /// one go on.
 pub(crate) fn gate(
-    waits: fn(&Call<'_>) -> bool,
+    waits: impl Fn(&Call<'_>) -> bool + Clone + Send + Sync,
 ) -> (
     impl Fn(Call<'_>) -> Option<Fault> + Clone + Send + Sync,
     Arrival,
