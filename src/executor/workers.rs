@@ -80,6 +80,13 @@ struct Ready {
     is_closed: bool,
 }
 
+impl Ready {
+    /// Whether a thread may go to sleep: a lane that came while it looked wakes nobody.
+    fn has_nothing(&self) -> bool {
+        self.lanes.is_empty() && !self.is_closed
+    }
+}
+
 impl Workers {
     /// At most `threads_max` threads, at least one: the first is started here, so that work that
     /// was submitted is done whatever comes.
@@ -183,7 +190,7 @@ impl Shared {
             let look_again = patience.look_again();
             ready = lock(&self.ready);
             ready.looking -= 1;
-            if !look_again && ready.lanes.is_empty() && !ready.is_closed {
+            if !look_again && ready.has_nothing() {
                 ready.asleep += 1;
                 while ready.called == 0 && !ready.is_closed {
                     ready = wait(&self.changed, ready);

@@ -180,19 +180,20 @@ fn a_second_part_takes_no_threads_place_and_gives_none() {
     assert_eq!(lock(&workers.shared.ready).threads, 1);
 }
 
-/// Mutant: a worker goes to sleep beside a lane that came while it gave up looking. That moment is
-/// short, so it is tried for many times, at every distance from the last job.
+/// Mutant: a worker goes to sleep beside a lane that came while it gave up looking, or in a pool that
+/// is closed. That moment is short; loom comes to it (`sleeps_without_looking`).
 #[test]
-fn a_job_that_comes_while_a_worker_gives_up_looking_is_run() {
-    let workers = Workers::start(1).expect("a thread");
-    for trial in 0..5_000 {
-        let until = Instant::now() + Duration::from_nanos(2_500) * (trial % 64);
-        while Instant::now() < until {
-            std::hint::spin_loop();
-        }
-        let (job, has_begun, let_go) = held(Rest::Nothing);
-        drop(let_go);
-        workers.submit(&Arc::default(), job);
-        has_begun.recv_timeout(NEVER).expect("run");
+fn a_thread_sleeps_only_where_there_is_no_lane_and_more_may_come() {
+    for (lanes, is_closed) in [(0, false), (0, true), (1, false), (1, true)] {
+        let ready = Ready {
+            lanes: (0..lanes).map(|_| Arc::default()).collect(),
+            is_closed,
+            ..Ready::default()
+        };
+        assert_eq!(
+            ready.has_nothing(),
+            lanes == 0 && !is_closed,
+            "{lanes} lanes, {is_closed}"
+        );
     }
 }

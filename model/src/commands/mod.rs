@@ -141,6 +141,9 @@ struct BugOptions {
     /// Hunt this bug only; may be given more than once.
     #[arg(long, value_name = "NAME")]
     bug: Vec<String>,
+    /// Draw the matrix of clauses and layers into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     #[command(flatten)]
     layers: LayerOptions,
     #[command(flatten)]
@@ -192,38 +195,27 @@ struct Files {
 
 impl Files {
     fn write_conformance(&self, results: &conform_results::Results) -> io::Result<()> {
-        type Render = fn(&conform_results::Results) -> String;
-        let reports: [(&Option<PathBuf>, Render); 4] = [
-            (&self.json, conform_report::json),
-            (&self.junit, conform_report::junit),
-            (&self.markdown, conform_report::markdown),
-            (&self.html, conform_report::page),
-        ];
-        for (path, render) in reports {
-            if let Some(path) = path {
-                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
-                std::fs::write(path, render(results)).map_err(named)?;
-            }
-        }
-        Ok(())
+        write(&self.json, conform_report::json, results)?;
+        write(&self.junit, conform_report::junit, results)?;
+        write(&self.markdown, conform_report::markdown, results)?;
+        write(&self.html, conform_report::page, results)
     }
 
     fn write(&self, results: &Results) -> io::Result<()> {
-        type Render = fn(&Results) -> String;
-        let reports: [(&Option<PathBuf>, Render); 4] = [
-            (&self.json, json::json),
-            (&self.junit, junit::junit),
-            (&self.markdown, terminal::markdown),
-            (&self.html, html::page),
-        ];
-        for (path, render) in reports {
-            if let Some(path) = path {
-                let named = |error| io::Error::other(format!("{}: {error}", path.display()));
-                std::fs::write(path, render(results)).map_err(named)?;
-            }
-        }
-        Ok(())
+        write(&self.json, json::json, results)?;
+        write(&self.junit, junit::junit, results)?;
+        write(&self.markdown, terminal::markdown, results)?;
+        write(&self.html, html::page, results)
     }
+}
+
+/// Writes the results to a file, where one was asked for.
+fn write<R>(path: &Option<PathBuf>, render: fn(&R) -> String, results: &R) -> io::Result<()> {
+    let Some(path) = path else {
+        return Ok(());
+    };
+    let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+    std::fs::write(path, render(results)).map_err(named)
 }
 
 /// The I-th of N parts, from 1.

@@ -21,7 +21,7 @@ use snapshot_receiver_model::properties::rules;
 use snapshot_receiver_model::replay::{ReplayError, replay as take_again};
 use snapshot_receiver_model::report::diagram::{describe, diagram, state_lines};
 use snapshot_receiver_model::report::results::{BugResult, Results};
-use snapshot_receiver_model::report::{collect, mermaid, terminal};
+use snapshot_receiver_model::report::{collect, mermaid, svg, terminal};
 use snapshot_receiver_model::search::follow;
 use snapshot_receiver_model::system::{Profile, systems};
 use snapshot_receiver_model::trace::{Trace, TraceError};
@@ -30,7 +30,9 @@ use snapshot_receiver_model::witnesses::Witness;
 use stateright::{Checker, Model};
 
 use super::fuzz::interleavings;
-use super::{BugOptions, COULD_NOT_CHECK, FAILED, LayerOptions, NOTHING_RAN, PASS, USAGE, completed, exit_code, usage};
+use super::{
+    BugOptions, COULD_NOT_CHECK, FAILED, LayerOptions, NOTHING_RAN, PASS, USAGE, completed, exit_code, usage, write,
+};
 
 /// States of each small system in which the starting design's defects are looked for.
 const DEFECT_STATES_MAX: usize = 30_000;
@@ -71,6 +73,7 @@ pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
     }
     .judged();
     options.files.write(&results)?;
+    write(&options.svg, svg::matrix, &results)?;
     let is_incomplete = options.bug.is_empty() && options.layers.tell(&layers);
     let (all, seconds) = (results.bugs.len(), results.seconds);
     let survived = results.bugs.iter().filter(|bug| !bug.is_caught).count();

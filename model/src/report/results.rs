@@ -257,6 +257,17 @@ pub struct BugResult {
     pub counterexample: Option<Diagram>,
 }
 
+/// Every layer that runs a bug, in the order in which they come.
+pub(super) fn layers(bugs: &[BugResult]) -> Vec<&str> {
+    let mut layers = Vec::new();
+    for (layer, _) in bugs.iter().flat_map(|bug| &bug.layers) {
+        if !layers.contains(&layer.as_str()) {
+            layers.push(layer.as_str());
+        }
+    }
+    layers
+}
+
 /// One clause.
 #[derive(Clone, Debug, Default)]
 pub struct ClauseResult {

@@ -370,8 +370,8 @@ pub const BUGS: &[Bug] = &[
         says: "deadlock",
         changes: &[Change {
             file: WORKERS,
-            from: "if !look_again && ready.lanes.is_empty() && !ready.is_closed {",
-            to: "if !look_again && !ready.is_closed {",
+            from: "        self.lanes.is_empty() && !self.is_closed",
+            to: "        !self.is_closed",
         }],
     },
     Bug {

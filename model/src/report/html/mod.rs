@@ -116,11 +116,12 @@ const STYLE: &str = include_str!("page.css");
 
 #[cfg(test)]
 mod tests {
+    use super::super::results::layers;
     use super::super::results::{
         BugResult, ClauseResult, Diagram, DiagramStep, Lane, PropertyKind, PropertyResult, PropertyVerdict,
         SystemResult,
     };
-    use super::tables::{bug_row, layers};
+    use super::tables::bug_row;
     use super::*;
 
     fn caught(id: &str, layers: &[(&str, bool)]) -> BugResult {

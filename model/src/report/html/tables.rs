@@ -5,7 +5,7 @@
 
 use maud::{Markup, html};
 
-use super::super::results::{BugResult, ClauseResult, PropertyKind, PropertyResult, SystemResult, Tone};
+use super::super::results::{BugResult, ClauseResult, PropertyKind, PropertyResult, SystemResult, Tone, layers};
 use super::super::terminal::rate;
 use super::super::text::grouped;
 use super::mark;
@@ -91,17 +91,6 @@ pub(super) fn bugs(bugs: &[BugResult]) -> Markup {
             }
         }
     }
-}
-
-/// Every layer that runs a bug, in the order in which they come.
-pub(super) fn layers(bugs: &[BugResult]) -> Vec<&str> {
-    let mut layers = Vec::new();
-    for (layer, _) in bugs.iter().flat_map(|bug| &bug.layers) {
-        if !layers.contains(&layer.as_str()) {
-            layers.push(layer.as_str());
-        }
-    }
-    layers
 }
 
 pub(super) fn bug_row(index: usize, bug: &BugResult, layers: &[&str]) -> Markup {
