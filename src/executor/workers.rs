@@ -81,9 +81,9 @@ struct Ready {
 }
 
 impl Ready {
-    /// Whether a thread may go to sleep: a lane that came while it looked wakes nobody.
-    fn has_nothing(&self) -> bool {
-        self.lanes.is_empty() && !self.is_closed
+    /// Whether a thread that looked for work goes to sleep: a lane that came meanwhile wakes nobody.
+    fn lets_sleep(&self, look_again: bool) -> bool {
+        !look_again && self.lanes.is_empty() && !self.is_closed
     }
 }
 
@@ -190,7 +190,7 @@ impl Shared {
             let look_again = patience.look_again();
             ready = lock(&self.ready);
             ready.looking -= 1;
-            if !look_again && ready.has_nothing() {
+            if ready.lets_sleep(look_again) {
                 ready.asleep += 1;
                 while ready.called == 0 && !ready.is_closed {
                     ready = wait(&self.changed, ready);

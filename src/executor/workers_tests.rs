@@ -184,16 +184,17 @@ fn a_second_part_takes_no_threads_place_and_gives_none() {
 /// is closed. That moment is short; loom comes to it (`sleeps_without_looking`).
 #[test]
 fn a_thread_sleeps_only_where_there_is_no_lane_and_more_may_come() {
-    for (lanes, is_closed) in [(0, false), (0, true), (1, false), (1, true)] {
+    for case in 0..8 {
+        let [look_again, has_lane, is_closed] = [1, 2, 4].map(|bit| case & bit != 0);
         let ready = Ready {
-            lanes: (0..lanes).map(|_| Arc::default()).collect(),
+            lanes: has_lane.then(Arc::default).into_iter().collect(),
             is_closed,
             ..Ready::default()
         };
         assert_eq!(
-            ready.has_nothing(),
-            lanes == 0 && !is_closed,
-            "{lanes} lanes, {is_closed}"
+            ready.lets_sleep(look_again),
+            case == 0,
+            "{look_again} {has_lane} {is_closed}"
         );
     }
 }

@@ -370,8 +370,8 @@ pub const BUGS: &[Bug] = &[
         says: "deadlock",
         changes: &[Change {
             file: WORKERS,
-            from: "        self.lanes.is_empty() && !self.is_closed",
-            to: "        !self.is_closed",
+            from: "!look_again && self.lanes.is_empty() && !self.is_closed",
+            to: "!look_again && !self.is_closed",
         }],
     },
     Bug {
