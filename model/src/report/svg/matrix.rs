@@ -1,7 +1,7 @@
 //! The bug matrix as a picture that stands alone: clauses by layers.
 //!
 //! Guarantees: a cell counts the seeded bugs that break a clause and that a layer runs; one that
-//! survived is never hidden by those that were caught. Refuses to know: the page, and what a bug does.
+//! survived is never hidden by those that were caught; where no layer has a bug, the row says why. Refuses to know: the page, and what a bug does.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -66,9 +66,11 @@ pub fn matrix(results: &Results) -> String {
             }
             @for (row, clause) in results.clauses.iter().enumerate() {
                 @let y = TOP + ROW * row;
+                @let cells = layers.iter().map(|layer| Cell::of(&results.bugs, &clause.id, layer));
                 text x="8" y=(y + 12) { (clause.id) title { (clause.text) } }
-                @for (column, layer) in layers.iter().enumerate() {
-                    (drawn(Cell::of(&results.bugs, &clause.id, layer), LEFT + COLUMN * column, y))
+                @for (column, cell) in cells.clone().enumerate() { (drawn(cell, LEFT + COLUMN * column, y)) }
+                @if cells.clone().all(|cell| cell == Cell::default()) {
+                    text x=(LEFT + 8) y=(y + 12) { (clause.status.to_string()) }
                 }
             }
         }
