@@ -8,6 +8,7 @@ use snapshot_receiver_model::bugs::hunt::{defects, hunt_all, smallest_system};
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::{Blindness, Outcome, Running, check, count_again, simulate};
 use snapshot_receiver_model::exploration::Exploration;
+use snapshot_receiver_model::fuzzing::record::Recorded;
 use snapshot_receiver_model::layers::Layer;
 use snapshot_receiver_model::lies;
 use snapshot_receiver_model::properties::{rules, states};
@@ -243,6 +244,24 @@ fn a_trace_is_read_back_as_it_was_written_with_every_action_there_is() {
         actions: vec![Action::Open, Action::Send { snapshot: 0 }],
     };
     assert_eq!(Trace::parse(&trace.text()), Ok(trace));
+}
+
+/// Found by hand: the trace of a crash by an input of no bytes was told to have nothing in it.
+#[test]
+fn an_input_of_no_bytes_is_recorded_and_read_again() {
+    let text = format!("{HEADING}\ntarget decode_envelope\ninput\n");
+    let recorded = Recorded::parse(&text).expect("an input of no bytes");
+    assert_eq!(recorded.text(), text);
+    for wrong in [
+        "input\ninput\n",
+        "input\ninput 00\n",
+        "input 00\ninput\n",
+        "input 0\n",
+        "",
+    ] {
+        let text = format!("{HEADING}\ntarget decode_envelope\n{wrong}");
+        assert!(Recorded::parse(&text).is_err(), "{wrong:?}");
+    }
 }
 
 #[test]

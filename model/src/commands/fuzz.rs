@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
-use snapshot_receiver_model::fuzzing::engine::{Random, campaign, distil, draw_words, inputs, minimise};
+use snapshot_receiver_model::fuzzing::engine::{Random, are_alike, campaign, distil, draw_words, inputs, minimise};
 use snapshot_receiver_model::fuzzing::planted::{PLANTED, Planted, layer_reports, named};
 use snapshot_receiver_model::fuzzing::record::{InputTrace, Recorded, keep};
 use snapshot_receiver_model::fuzzing::{PLANT, Rig, TARGETS, Target, Watch};
@@ -353,7 +353,10 @@ fn crash(target: &str, input: &Path, name: &str, cause: &str, bug: Option<&str>,
         println!("{target}: the input breaks nothing here");
         return Ok(COULD_NOT_CHECK);
     };
-    let breaks = |bytes: &[u8]| known.find(&rig, bytes, &mut Watch::default()).is_err();
+    let breaks = |bytes: &[u8]| {
+        let broken = known.find(&rig, bytes, &mut Watch::default());
+        broken.is_err_and(|other| are_alike(&what, &other))
+    };
     let small = minimise(known.word_bytes, &bytes, breaks);
     let (recorded, lines) = Recorded::of(known, &rig, bug, &small);
     println!("{target}: {what}");

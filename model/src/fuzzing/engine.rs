@@ -5,7 +5,7 @@
 //! Refuses to know: coverage. It is no fuzzer: it shows on stable that generators and oracles work;
 //! campaigns are libFuzzer's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -134,6 +134,26 @@ pub fn campaign(target: &Target, rig: &Rig, seeds: &[Vec<u8>], executions: u64, 
     None
 }
 
+/// Whether two inputs break the same: a clause in common, or where neither names one, the same kind of
+/// difference. What is minimised must not become another failure.
+#[must_use]
+pub fn are_alike(one: &str, other: &str) -> bool {
+    let clauses = |what: &str| -> BTreeSet<String> {
+        let words = what.split(|symbol: char| !symbol.is_ascii_alphanumeric() && symbol != '-');
+        words
+            .filter(|word| word.starts_with("SR-"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let kind = |what: &str| what.split([':', '"', '(']).next().unwrap_or_default().to_owned();
+    let (of_one, of_other) = (clauses(one), clauses(other));
+    if of_one.is_empty() && of_other.is_empty() {
+        kind(one) == kind(other)
+    } else {
+        !of_one.is_disjoint(&of_other)
+    }
+}
+
 /// A smaller input of which `keeps` still holds: words of so many bytes are taken out, many at once first,
 /// then bytes made smaller.
 #[must_use]
@@ -245,4 +265,27 @@ pub fn inputs(directory: &Path) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
         .into_iter()
         .map(|path| fs::read(&path).map(|bytes| (path, bytes)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_alike;
+
+    /// Found when a planted bug's input was made small: it became one that broke another clause.
+    #[test]
+    fn failures_are_alike_by_a_clause_in_common_or_by_their_kind() {
+        let broken = "broken: SR-CRC-001 the checksum is the partial's; SR-CON-001 each step is one of the machine";
+        assert!(are_alike(broken, "broken: SR-CRC-001 the checksum is the partial's"));
+        assert!(!are_alike(
+            broken,
+            "broken: SR-PRG-001 reports keep step with the bytes"
+        ));
+        assert!(!are_alike(broken, "panicked: no envelope"));
+        assert!(are_alike("answer: expected A, got B", "answer: expected C, got D"));
+        assert!(!are_alike(
+            "answer: expected A, got B",
+            "partial: expected None, got Some([0])"
+        ));
+        assert!(are_alike("\"/tmp/1/canary\" was None", "\"/tmp/2/canary\" was None"));
+    }
 }

@@ -99,6 +99,7 @@ impl InputTrace {
             broken: Vec::new(),
             input: Vec::new(),
         };
+        let mut has_input = false;
         for said in statements(text)? {
             match said.word {
                 "target"
@@ -111,6 +112,11 @@ impl InputTrace {
                 "broken" => trace.broken.push(said.rest.to_owned()),
                 "input" => {
                     let bytes = from_hexadecimal(said.rest).ok_or_else(|| said.not_understood())?;
+                    // An input of no bytes is one line without any.
+                    if has_input && (bytes.is_empty() || trace.input.is_empty()) {
+                        return Err(said.not_understood());
+                    }
+                    has_input = true;
                     trace.input.extend(bytes);
                 }
                 _ => return Err(said.not_understood()),
@@ -124,7 +130,7 @@ impl InputTrace {
                 number: 1,
                 line: format!("{} has no planted bug {:?}", trace.target, trace.bug),
             }),
-            None | Some(Some(_)) if trace.input.is_empty() => Err(TraceError::Empty),
+            None | Some(Some(_)) if !has_input => Err(TraceError::Empty),
             None | Some(Some(_)) => Ok(trace),
         }
     }
@@ -147,6 +153,9 @@ impl InputTrace {
         let length = if word > 1 { word } else { LINE_BYTES };
         let rows = self.input.chunks(length);
         lines.extend(rows.map(|bytes| format!("input {}", hexadecimal(bytes))));
+        if self.input.is_empty() {
+            lines.push("input".to_owned());
+        }
         lines.push(String::new());
         lines.join("\n")
     }
@@ -200,5 +209,5 @@ fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
     let digit = |digit: u8| char::from(digit).to_digit(16);
     let byte = |[high, low]: &[u8; 2]| u8::try_from(digit(*high)? * 16 + digit(*low)?).ok();
     let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    bytes.filter(|bytes| rest.is_empty() && !bytes.is_empty())
+    bytes.filter(|_| rest.is_empty())
 }
