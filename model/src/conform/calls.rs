@@ -18,6 +18,47 @@ pub struct Armed {
     pub kind: FailureKind,
 }
 
+/// The words for how a call can be told to fail.
+pub(super) const KINDS: [&str; 2] = ["full", "other"];
+
+impl Armed {
+    /// A call by the name that the wire protocol has for it, and the word for how it fails; finer words may
+    /// stand behind a colon. `None` where no database makes such a call.
+    #[must_use]
+    pub fn named(operation: &str, kind: &str) -> Option<Self> {
+        let made = [
+            Operation::Create,
+            Operation::Write,
+            Operation::Sync,
+            Operation::Publish,
+            Operation::SyncDirectory,
+            Operation::Remove,
+        ];
+        let operation = made.into_iter().find(|made| made.name() == operation)?;
+        Some(Self {
+            operation,
+            kind: kind_named(kind),
+        })
+    }
+}
+
+fn kind_named(word: &str) -> FailureKind {
+    let (word, _) = word.split_once(':').unwrap_or((word, ""));
+    if word.trim() == "full" {
+        FailureKind::Full
+    } else {
+        FailureKind::Other
+    }
+}
+
+/// The word for how a call failed.
+pub(super) const fn kind_word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Full => "full",
+        FailureKind::DirectoryInTheWay | FailureKind::Other => "other",
+    }
+}
+
 /// The places of one database, with what decides whether a call on them works.
 pub(super) struct Files<'a> {
     pub(super) tree: &'a mut Tree,

@@ -2,7 +2,9 @@
 //!
 //! Guarantees: the words are the wire protocol's. Refuses to know: how an answer comes about.
 
-use snapshot_receiver::protocol::{Failure, FailureKind, Operation, Rejection};
+use snapshot_receiver::protocol::{Failure, Operation, Rejection};
+
+use super::calls::kind_word;
 
 /// What must be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +66,9 @@ pub(super) fn failed(failure: Failure) -> Expected {
         Operation::Remove => &["remove"],
         Operation::Panic => &["panic"],
     };
-    let kind = match failure.kind {
-        FailureKind::Full => "full",
-        FailureKind::DirectoryInTheWay | FailureKind::Other => "other",
-    };
     Expected::Failed {
         operations,
-        kind: Some(kind),
+        kind: Some(kind_word(failure.kind)),
     }
 }
 

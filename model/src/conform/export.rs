@@ -28,14 +28,11 @@ fn right(offset: u64, data: &[u8], done: bool) -> Step {
     chunk(5, crc32c::crc32c(BYTES), offset, data, done)
 }
 
-fn with(step: Step, change: impl FnOnce(&mut Envelope)) -> Step {
-    match step {
-        Step::Chunk { mut envelope } => {
-            change(&mut envelope);
-            Step::Chunk { envelope }
-        }
-        other => other,
+fn with(mut step: Step, change: impl FnOnce(&mut Envelope)) -> Step {
+    if let Step::Chunk { envelope } = &mut step {
+        change(envelope);
     }
+    step
 }
 
 /// An opening of the scenario's data directory.

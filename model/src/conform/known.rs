@@ -34,6 +34,8 @@ pub struct Facts {
     pub restarted: bool,
     /// How the last attempt ended.
     pub ended: Ended,
+    /// How many attempts there were since the opening.
+    pub attempts: u64,
 }
 
 /// How an attempt ended.

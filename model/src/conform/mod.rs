@@ -28,70 +28,30 @@
 
 pub mod audit;
 pub mod baseline;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod blame;
 mod calls;
 pub mod campaign;
 pub mod door;
 mod expected;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod export;
 mod known;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod oracle;
 pub mod process;
 pub mod profile;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod random;
 pub mod reading;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod recorded;
 pub mod reference;
 pub mod report;
 pub mod restarts;
 pub mod results;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod run;
 pub mod rust;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod scenario;
 pub mod seeded;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod shrink;
 pub mod suite;
 pub mod talk;
 pub mod tree;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod vectors;
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "most steps and answers fall through to one general rule"
-)]
 pub mod worlds;

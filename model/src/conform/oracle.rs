@@ -385,7 +385,12 @@ impl Oracle {
             },
             Expected::Committed { .. } => Some(Ended::Committed),
             Expected::Failed { .. } => Some(Ended::Failed),
-            _ => None,
+            Expected::Opened
+            | Expected::Pending(_)
+            | Expected::Aborted
+            | Expected::Closed
+            | Expected::Errored
+            | Expected::Nothing => None,
         };
         for (other, known) in &mut after.databases {
             known.facts.others |= other != id.as_str();
@@ -400,6 +405,7 @@ impl Oracle {
                 before.facts.restarted
             },
             ended: verdict.unwrap_or(before.facts.ended),
+            attempts: before.facts.attempts + u64::from(is_start),
             ..Facts::default()
         };
         if is_start {

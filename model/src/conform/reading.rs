@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use snapshot_receiver::protocol::Operation;
 
+use super::calls::{Armed, KINDS};
 use super::run::CHUNK_SENT_MAX;
 use super::scenario::{DATA, Data, Scenario, Step, Thing};
 
@@ -252,18 +252,10 @@ impl Size {
 
 /// A call that nobody makes would not fail.
 fn fails(operation: &str, kind: &str) -> Result<(), ScenarioError> {
-    let known = [
-        Operation::Create,
-        Operation::Write,
-        Operation::Sync,
-        Operation::Publish,
-        Operation::SyncDirectory,
-        Operation::Remove,
-    ];
-    if !known.iter().any(|known| known.name() == operation) {
+    if Armed::named(operation, kind).is_none() {
         return Err(ScenarioError::Unknown(format!("the operation {operation:?}")));
     }
-    if !["full", "other"].contains(&kind) {
+    if !KINDS.contains(&kind) {
         return Err(ScenarioError::Unknown(format!("the kind {kind:?}")));
     }
     Ok(())

@@ -23,10 +23,10 @@
 //! Refuses to know: how a conversation was recorded.
 
 use serde_json::{Value, json};
-use snapshot_receiver::protocol::{FailureKind, Operation};
 
 use super::blame::{Case, Verdict, judge};
-use super::oracle::{Alternative, Armed, Oracle};
+use super::calls::Armed;
+use super::oracle::{Alternative, Oracle};
 use super::scenario::{DATA, Data, Envelope, Step, number};
 use super::talk::{About, Reply, request};
 use super::tree::{Node, Tree};
@@ -220,11 +220,10 @@ impl Listener {
             match judge(&case) {
                 Verdict::Right(_, complaints) => {
                     self.oracle.follow(alternative.clone());
-                    match step {
-                        Step::Open { .. } => self.oracle.data_dir = Some(DATA.to_owned()),
-                        Step::Close => self.oracle.data_dir = None,
-                        // `step` makes no other.
-                        _ => {}
+                    if let Step::Open { .. } = step {
+                        self.oracle.data_dir = Some(DATA.to_owned());
+                    } else if step == Step::Close {
+                        self.oracle.data_dir = None;
                     }
                     return Ok(Heard::Explained(complaints));
                 }
@@ -256,8 +255,19 @@ impl Listener {
             }
             Step::Abort { database: Some(id) } => oracle.abort(id),
             Step::Abort { database: None } => oracle.abort_all(),
+            Step::Close => oracle.close(),
             // `step` makes no other.
-            _ => oracle.close(),
+            Step::SecondOpen
+            | Step::Kill
+            | Step::KillDuring { .. }
+            | Step::Malformed { .. }
+            | Step::Place { .. }
+            | Step::TakeAway { .. }
+            | Step::FileSizeLimit { .. }
+            | Step::SmallDisk { .. }
+            | Step::FailNext { .. }
+            | Step::Expire
+            | Step::Repeat { .. } => Vec::new(),
         }
     }
 
@@ -367,21 +377,7 @@ fn failing(reply: &Reply) -> Option<Armed> {
     let Reply::Failed { operation, kind } = reply else {
         return None;
     };
-    let operations = [
-        Operation::Create,
-        Operation::Write,
-        Operation::Sync,
-        Operation::Publish,
-        Operation::SyncDirectory,
-        Operation::Remove,
-    ];
-    let operation = operations.into_iter().find(|known| known.name() == operation)?;
-    let kind = if kind.starts_with("full") {
-        FailureKind::Full
-    } else {
-        FailureKind::Other
-    };
-    Some(Armed { operation, kind })
+    Armed::named(operation, kind)
 }
 
 #[cfg(test)]

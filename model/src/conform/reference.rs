@@ -9,6 +9,7 @@ use std::time::Duration;
 use snapshot_receiver::executor::{ChunkOutcome, FileSystem, OpenError, Options, ReceiveError, Receiver as Shipped};
 use snapshot_receiver::protocol::{CHUNK_BYTES_MAX, FailureKind, SNAPSHOT_BYTES_MAX};
 
+use super::calls::Armed;
 use super::oracle::as_sent;
 use super::rust::Receiver;
 use super::scenario::Envelope;
@@ -17,13 +18,13 @@ use crate::harness::memory::{Call, Fault, Hook, Hooked};
 
 /// The call that is to fail next, if one is.
 #[derive(Clone, Debug, Default)]
-struct Next(Arc<Mutex<Option<(String, FailureKind)>>>);
+struct Next(Arc<Mutex<Option<Armed>>>);
 
 impl Hook for Next {
     fn before(&self, call: Call<'_>) -> Option<Fault> {
         let operation = call.operation()?;
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, kind) = next.take_if(|next| next.0 == operation.name())?;
+        let Armed { kind, .. } = next.take_if(|next| next.operation == operation)?;
         Some(Fault {
             after: 0,
             kind,
@@ -168,13 +169,9 @@ impl Receiver for Reference {
     }
 
     fn fail_next(&mut self, operation: &str, kind: &str) -> bool {
-        let kind = if kind == "full" {
-            FailureKind::Full
-        } else {
-            FailureKind::Other
-        };
-        *self.next.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((operation.to_owned(), kind));
-        true
+        let armed = Armed::named(operation, kind);
+        *self.next.0.lock().unwrap_or_else(PoisonError::into_inner) = armed;
+        armed.is_some()
     }
 
     fn expire(&mut self) -> Option<Reply> {

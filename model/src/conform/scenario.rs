@@ -327,7 +327,7 @@ pub mod number {
         match value {
             Value::Number(number) => number.as_u64(),
             Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            _ => None,
+            Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 

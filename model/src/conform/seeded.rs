@@ -15,6 +15,7 @@ use snapshot_receiver::protocol::{
     State, Text, Vacancy, needs_place,
 };
 
+use super::calls::{Armed, kind_word};
 use super::oracle::as_sent;
 use super::rust::Receiver;
 use super::scenario::Envelope;
@@ -39,7 +40,7 @@ pub struct Seeded<D> {
     /// Held for as long as the directory is open.
     lock: Option<File>,
     databases: BTreeMap<DatabaseId, Held<D>>,
-    next: Option<(String, FailureKind)>,
+    next: Option<Armed>,
 }
 
 #[derive(Debug)]
@@ -97,8 +98,8 @@ impl<D: Digest> Seeded<D> {
     }
 
     fn fails(&mut self, operation: Operation) -> Performed {
-        match self.next.take_if(|next| next.0 == operation.name()) {
-            Some((_, kind)) => Err(Failure { operation, kind }),
+        match self.next.take_if(|next| next.operation == operation) {
+            Some(Armed { operation, kind }) => Err(Failure { operation, kind }),
             None => Ok(()),
         }
     }
@@ -317,12 +318,7 @@ fn reply(answer: Answer<Text>, id: &str) -> Reply {
         } => rejected(&rejection, resume_offset),
         Answer::Failed { failure, .. } => Reply::Failed {
             operation: failure.operation.name().to_owned(),
-            kind: if failure.kind == FailureKind::Full {
-                "full"
-            } else {
-                "other"
-            }
-            .to_owned(),
+            kind: kind_word(failure.kind).to_owned(),
         },
         Answer::Aborted => Reply::Aborted,
         // Not of this protocol: the bug's own word for a refusal.
@@ -439,13 +435,8 @@ impl<D: Digest> Receiver for Seeded<D> {
     }
 
     fn fail_next(&mut self, operation: &str, kind: &str) -> bool {
-        let kind = if kind == "full" {
-            FailureKind::Full
-        } else {
-            FailureKind::Other
-        };
-        self.next = Some((operation.to_owned(), kind));
-        true
+        self.next = Armed::named(operation, kind);
+        self.next.is_some()
     }
 
     fn expire(&mut self) -> Option<Reply> {

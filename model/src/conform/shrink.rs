@@ -48,23 +48,26 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
 }
 
 fn simpler(step: &Step) -> Vec<Step> {
-    match step {
-        Step::Repeat { times, steps } if *times > 1 => {
-            let fewer = [1, times / 2, times - 1];
-            let fewer = fewer.into_iter().filter(|fewer| fewer < times);
-            fewer
-                .map(|times| Step::Repeat {
-                    times,
-                    steps: steps.clone(),
-                })
-                .collect()
-        }
-        Step::Chunk { envelope } if !envelope.done && envelope.data.length() > 1 && envelope.offset > 0 => {
-            let mut shorter = envelope.clone();
-            let bytes = envelope.data.bytes();
-            shorter.data = Data::Bytes(bytes[..1].to_vec());
-            vec![Step::Chunk { envelope: shorter }]
-        }
-        _ => Vec::new(),
+    if let Step::Repeat { times, steps } = step
+        && *times > 1
+    {
+        let fewer = [1, times / 2, times - 1];
+        let fewer = fewer.into_iter().filter(|fewer| fewer < times);
+        let repeated = |times| Step::Repeat {
+            times,
+            steps: steps.clone(),
+        };
+        return fewer.map(repeated).collect();
     }
+    if let Step::Chunk { envelope } = step
+        && !envelope.done
+        && envelope.data.length() > 1
+        && envelope.offset > 0
+    {
+        let mut shorter = envelope.clone();
+        let bytes = envelope.data.bytes();
+        shorter.data = Data::Bytes(bytes[..1].to_vec());
+        return vec![Step::Chunk { envelope: shorter }];
+    }
+    Vec::new()
 }

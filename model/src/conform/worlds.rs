@@ -11,9 +11,10 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use snapshot_receiver::protocol::{Chunk, Crc32c, Effect};
+use snapshot_receiver::protocol::{Chunk, Crc32c, Effect, FailureKind};
 use stateright::Model;
 
+use super::calls::kind_word;
 use super::random::from_words;
 use super::scenario::{Data, Envelope, Limit, Origin, Scenario, Step, Thing, in_receive};
 use super::talk::About;
@@ -185,17 +186,12 @@ impl Told {
     }
 
     /// The call that is in flight is to meet a failing operation: that is said before it.
-    fn fail(&mut self, world: &World<Crc32c>, database: u8, kind: snapshot_receiver::protocol::FailureKind) {
+    fn fail(&mut self, world: &World<Crc32c>, database: u8, kind: FailureKind) {
         let effect = world.database(database).effects.first();
         let operation = effect.and_then(operation);
         let call = self.in_flight.iter().find(|(other, _)| *other == database);
         if let (Some(operation), Some((_, at))) = (operation, call.copied()) {
-            let kind = if kind == snapshot_receiver::protocol::FailureKind::Full {
-                "full"
-            } else {
-                "other"
-            };
-            let (operation, kind) = (operation.to_owned(), kind.to_owned());
+            let (operation, kind) = (operation.to_owned(), kind_word(kind).to_owned());
             self.steps.insert(at, Step::FailNext { operation, kind });
             for (_, place) in &mut self.in_flight {
                 *place += usize::from(*place >= at);
@@ -220,12 +216,9 @@ impl Told {
 
     /// With a source that sends from 0 at the end, to the database of the first snapshot.
     fn healed(mut self, exploration: &Exploration<Crc32c>) -> Vec<Step> {
-        let is_open = self.steps.iter().rev().find_map(|step| match step {
-            Step::Open { .. } => Some(true),
-            Step::Kill | Step::KillDuring { .. } => Some(false),
-            _ => None,
-        });
-        if is_open != Some(true) {
+        let decides = |step: &&Step| matches!(step, Step::Open { .. } | Step::Kill | Step::KillDuring { .. });
+        let is_open = matches!(self.steps.iter().rev().find(decides), Some(Step::Open { .. }));
+        if !is_open {
             self.steps.push(super::export::open());
         }
         let Some(first) = exploration.system.snapshots.first() else {

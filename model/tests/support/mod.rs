@@ -28,20 +28,29 @@ pub(crate) fn python() -> Option<String> {
     (output.status.success() && !found.is_empty()).then_some(found)
 }
 
-pub(crate) fn run(command: &str, time_limit: Duration, choose: impl FnOnce(&About) -> Vec<Scenario>) -> Results {
-    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
-    let scratch = scratch.expect("a scratch directory");
-    let plan = Plan {
+/// A run as the tests of the kit make it.
+pub(crate) fn plan(scratch: &Path, strict: bool) -> Plan {
+    Plan {
         profile: "test".to_owned(),
         seed: 7,
-        scratch: scratch.path().to_owned(),
+        scratch: scratch.to_owned(),
         shrinking: Duration::from_secs(10),
-        strict: false,
+        strict,
         command: String::new(),
         clauses: Vec::new(),
-    };
+    }
+}
+
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
+    scratch.expect("a scratch directory")
+}
+
+pub(crate) fn run(command: &str, time_limit: Duration, choose: impl FnOnce(&About) -> Vec<Scenario>) -> Results {
+    let scratch = scratch();
     let mut adapter = Adapter::new(command);
     adapter.time_limit = time_limit;
+    let plan = plan(scratch.path(), false);
     let results = campaign(&mut Process::new(adapter), &plan, choose).expect("a scratch directory");
     println!("{command}: {:.1} s", results.seconds);
     results

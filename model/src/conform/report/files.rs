@@ -4,11 +4,12 @@
 
 use std::time::Duration;
 
-use maud::{DOCTYPE, html};
+use maud::html;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{failed, last_line};
 use crate::conform::results::{ClauseResult, ClauseVerdict, Results, RunVerdict};
+use crate::report::html::document;
 
 /// The report as JUnit XML: a case for the run, and one for each clause.
 #[must_use]
@@ -127,48 +128,36 @@ pub fn markdown(results: &Results) -> String {
 pub fn page(results: &Results) -> String {
     let about = &results.about;
     let word = results.verdict().word();
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { "Conformance: " (word) }
-                style { (maud::PreEscaped(include_str!("../../report/html/page.css"))) }
+    let body = html! {
+        header {
+            h1 { "Conformance of " (about.name) ": " (word) }
+            p { (about.version) ", " (about.language) ". " (last_line(results)) }
+        }
+        main {
+            table {
+                thead { tr { th { "Clause" } th { "Level" } th { "Verdict" } th class="number" { "Scenarios" } th { "" } } }
+                tbody { @for clause in &results.clauses {
+                    tr {
+                        td title=(clause.text) { (clause.id) }
+                        td { (clause.level.word()) }
+                        td { (clause.verdict.word()) }
+                        td class="number" { (clause.passed + clause.failed.len()) }
+                        td { (clause.known.as_ref().unwrap_or(&clause.message)) }
+                    }
+                } }
             }
-            body {
-                header {
-                    h1 { "Conformance of " (about.name) ": " (word) }
-                    p { (about.version) ", " (about.language) ". " (last_line(results)) }
+            @for clause in &results.clauses {
+                @if let Some(failure) = &clause.failure {
+                    section { h2 { (clause.id) } pre { (failed(clause, failure)) } }
                 }
-                main {
-                    table {
-                        thead { tr { th { "Clause" } th { "Level" } th { "Verdict" } th class="number" { "Scenarios" } th { "" } } }
-                        tbody { @for clause in &results.clauses {
-                            tr {
-                                td title=(clause.text) { (clause.id) }
-                                td { (clause.level.word()) }
-                                td { (clause.verdict.word()) }
-                                td class="number" { (clause.passed + clause.failed.len()) }
-                                td { (clause.known.as_ref().unwrap_or(&clause.message)) }
-                            }
-                        } }
-                    }
-                    @for clause in &results.clauses {
-                        @if let Some(failure) = &clause.failure {
-                            section { h2 { (clause.id) } pre { (failed(clause, failure)) } }
-                        }
-                    }
-                    @for broken in &results.broken {
-                        section {
-                            h2 { "Broken at step " (broken.at) " of " (broken.scenario) }
-                            pre { (broken.what) "\n" (broken.transcript.join("\n")) }
-                        }
-                    }
+            }
+            @for broken in &results.broken {
+                section {
+                    h2 { "Broken at step " (broken.at) " of " (broken.scenario) }
+                    pre { (broken.what) "\n" (broken.transcript.join("\n")) }
                 }
             }
         }
     };
-    page.into_string()
+    document(&format!("Conformance: {word}"), &body)
 }

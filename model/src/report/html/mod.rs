@@ -16,6 +16,21 @@ use super::text::grouped;
 #[must_use]
 pub fn page(results: &Results) -> String {
     let word = results.verdict.word();
+    let body = html! {
+        (header(results))
+        main {
+            (tables::systems(&results.systems))
+            (drawings::growth(&results.systems))
+            (tables::bugs(&results.bugs))
+            (tables::clauses(&results.clauses))
+            (drawings::counterexamples(results))
+        }
+    };
+    document(&format!("Gate: {word}"), &body)
+}
+
+/// What every report for a browser is put into.
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -23,19 +38,10 @@ pub fn page(results: &Results) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { "Gate: " (word) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                (header(results))
-                main {
-                    (tables::systems(&results.systems))
-                    (drawings::growth(&results.systems))
-                    (tables::bugs(&results.bugs))
-                    (tables::clauses(&results.clauses))
-                    (drawings::counterexamples(results))
-                }
-            }
+            body { (body) }
         }
     };
     page.into_string()
