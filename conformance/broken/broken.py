@@ -17,6 +17,8 @@ OVERRUNS = '''        elif overrun:
 '''
 IDENTITY = "running.identity != identity"
 STALE = "if lsn < newest:"
+CRC_DIFFERS = "if transfer.crc != declared:"
+UNPACKED = "        database, cluster, lsn, total, declared, offset, data, done = envelope\n"
 
 
 def identity_but(field):
@@ -352,6 +354,178 @@ BUGS = {
     "WedgedAfterVerdict": ("SR-LIV-001", "after three verdicts nothing starts any more", [
         ("        if transfer.offset != total:\n", "        if transfer.offset != total:\n            self.bad = getattr(self, 'bad', 0) + 1\n"),
         ("            if total > SNAPSHOT_BYTES_MAX:\n", "            if getattr(self, 'bad', 0) >= 1:\n                raise rejected('other')\n            if total > SNAPSHOT_BYTES_MAX:\n")]),
+
+    # Names, numbers and what is left behind.
+    "NamesFolded": ("SR-IDN-002", "names of files are folded to lower case", [
+        ('database + ".partial"', 'database.lower() + ".partial"'), ('database + ".snapshot"', 'database.lower() + ".snapshot"')]),
+    "TransfersFolded": ("SR-IDN-002", "transfers are looked up without regard to case", [
+        (UNPACKED, UNPACKED + "        database = next((known for known in self.running if known.lower() == database.lower()), database)\n")]),
+    "NamesCleanedUp": ("SR-IDN-002", "dots and dashes of names become underscores", [
+        ('database + ".partial"', 're.sub("[.-]", "_", database) + ".partial"'),
+        ('database + ".snapshot"', 're.sub("[.-]", "_", database) + ".snapshot"')]),
+    "NamesCutAtTheEnd": ("SR-IDN-002", "names of files are cut to 199 letters", [
+        ('database + ".partial"', 'database[:199] + ".partial"'), ('database + ".snapshot"', 'database[:199] + ".snapshot"')]),
+    "IdsAreNumbers": ("SR-IDN-002", "an id of digits is a number, and zeros before it are dropped", [
+        (UNPACKED, UNPACKED + "        database = str(int(database)) if re.fullmatch('[0-9]+', database) else database\n")]),
+    "NarrowOffset": ("SR-OFF-003", "offsets are kept in 32 bits", [(UNPACKED, UNPACKED + "        offset &= U32\n")]),
+    "NarrowOffsetStarts": ("SR-OFF-002", "whether an offset is 0 is told by its low 32 bits", [
+        (UNPACKED, UNPACKED + "        offset = offset if offset & U32 else 0\n")]),
+    "NarrowTotal": ("SR-LEN-001", "totals are kept in 32 bits", [(UNPACKED, UNPACKED + "        total &= U32\n")]),
+    "NarrowTotalCompared": ("SR-IDN-001", "totals are compared in 32 bits", [
+        (IDENTITY, "(running.identity[:2], running.identity[2] & U32, running.identity[3]) != (identity[:2], total & U32, declared)")]),
+    "NarrowLsn": ("SR-IDN-004", "LSNs are compared in 32 bits", [(STALE, "if lsn & U32 < newest & U32:")]),
+    "ChecksumSeededWrong": ("SR-CRC-001", "the checksum's register begins at 0", [
+        ("    crc ^= U32\n", ""), ("    return crc ^ U32\n", "    return crc\n")]),
+    "ChecksumLowHalf": ("SR-CRC-002", "the low half of the checksum is compared", [
+        (CRC_DIFFERS, "if (transfer.crc ^ declared) & 0xFFFF:")]),
+    "ChecksumEnds": ("SR-CRC-002", "the first and the last byte of the checksum are compared", [
+        (CRC_DIFFERS, "if (transfer.crc ^ declared) & 0xFF0000FF:")]),
+    "ChecksumMiddle": ("SR-CRC-002", "the two bytes in the middle of the checksum are compared", [
+        (CRC_DIFFERS, "if (transfer.crc ^ declared) & 0x00FFFF00:")]),
+    "ChecksumLeaksFromVerdict": ("SR-CRC-001", "the next attempt's checksum goes on from that of one that came to nothing", [
+        ("offset=0, crc=0, file=None)", "offset=0, crc=getattr(self, 'left', 0), file=None)\n        self.left = 0"),
+        ("        if transfer.offset != total:\n", "        if transfer.offset != total:\n            self.left = transfer.crc\n")]),
+    "ChecksumLeaksFromAbort": ("SR-CRC-001", "the next attempt's checksum goes on from that of an aborted one", [
+        ("offset=0, crc=0, file=None)", "offset=0, crc=getattr(self, 'left', 0), file=None)\n        self.left = 0"),
+        ("            self.end(each)\n", "            self.left = self.running[each].crc if each in self.running else 0\n            self.end(each)\n")]),
+    "TruncatedAtTheEnd": ("SR-OFF-001", "a start goes on in the file of before, which is cut when it is published", [
+        ("os.O_RDWR | os.O_CREAT | os.O_EXCL", "os.O_RDWR | os.O_CREAT"),
+        ("            if error := self.remove(database):\n                raise error\n", ""),
+        ("            os.fsync(transfer.file)\n", "            os.ftruncate(transfer.file, transfer.offset)\n            os.fsync(transfer.file)\n")]),
+    "CommittedStartAnswered": ("SR-OFF-001", "a start of what was committed is answered committed at once", [
+        ("        if offset == 0:\n            if total >", "        if offset == 0 and latest and latest[2] and latest[2][0] == identity:\n"
+         "            return committed(database, lsn)\n        if offset == 0:\n            if total >")]),
+    "RefusalLeavesAFile": ("SR-ADM-004", "a continuation without a transfer makes an empty partial", [
+        ('            raise rejected("offset_mismatch", 0, 0, offset)\n',
+         "            os.close(os.open(database + '.partial', os.O_RDWR | os.O_CREAT, dir_fd=self.directory))\n"
+         '            raise rejected("offset_mismatch", 0, 0, offset)\n')]),
+    "EmptyChunkNotJudged": ("SR-OFF-003", "an empty chunk is right at any offset", [
+        ("elif offset != running.offset:", "elif data and offset != running.offset:")]),
+    "ArrivalOrder": ("SR-OFF-003", "chunks are written as they arrive, whatever their offsets", [
+        ("elif offset != running.offset:", "elif False:")]),
+    "ZerosNotWritten": ("SR-OFF-004", "zeros at the end of a chunk are not written", [
+        ("written = os.pwrite(transfer.file, data, transfer.offset)",
+         "os.pwrite(transfer.file, data.rstrip(b'\\0'), transfer.offset); written = len(data)")]),
+    "LineEndsChanged": ("SR-OFF-004", "a line end of two bytes becomes one of one", [
+        ("written = os.pwrite(transfer.file, data, transfer.offset)",
+         "os.pwrite(transfer.file, data.replace(b'\\r\\n', b'\\n'), transfer.offset); written = len(data)")]),
+    "TotalAsBytesDone": ("SR-OFF-005", "pending carries the total", [
+        ('"bytes_done": transfer.offset}', '"bytes_done": identity[2]}')]),
+    "CommitLeavesPartial": ("SR-PUB-004", "the partial stays under its name beside the snapshot", [
+        ("            os.rename(partial, snapshot,", "            os.link(partial, '.new', src_dir_fd=self.directory, dst_dir_fd=self.directory)\n"
+         "            os.rename('.new', snapshot,")]),
+    "ClusterFolded": ("SR-IDN-001", "clusters are compared without regard to case", [
+        (UNPACKED, UNPACKED + "        cluster = cluster.lower()\n")]),
+    "StartedCounts": ("SR-IDN-004", "whatever was started is a measure, though it came to nothing", [
+        ("            if lsn < newest:", "            newest = max(newest, getattr(self, 'most', {}).get(database, 0))\n            if lsn < newest:"),
+        ("        transfer = self.running[database] = types", "        self.most = {**getattr(self, 'most', {}), database: identity[1]}\n"
+         "        transfer = self.running[database] = types")]),
+    "CommitOutlivesRestart": ("SR-IDN-004", "the latest commit is a measure after a restart too", [
+        ("        self.owed = set()", "        import json\n        with contextlib.suppress(OSError, ValueError):\n"
+         "            with open(os.path.join(data_dir, 'recv_snapshots', '.latest')) as file:\n"
+         "                self.latest = {key: (*value, None) for key, value in json.load(file).items()}\n        self.owed = set()"),
+        ("        if len(self.latest) > REMEMBERED_MAX:", "        import json\n"
+         "        with open('.latest', 'w', opener=lambda name, flags: os.open(name, flags, dir_fd=self.directory)) as file:\n"
+         "            json.dump({key: value[:2] for key, value in self.latest.items()}, file)\n        if len(self.latest) > REMEMBERED_MAX:")]),
+    "ShortStartRefused": ("SR-LEN-001", "a start that is too short, and done, leaves what ran before", [
+        ("        if offset == 0:\n            self.start(", "        if offset == 0 and done and length_is_not(data, identity):\n"
+         "            return rejected('length_mismatch', 0, identity[2], len(data)).args[0]\n        if offset == 0:\n            self.start("),
+        ("def committed(", "def length_is_not(data, identity):\n    return len(data) != identity[2]\n\n\ndef committed(")]),
+    "WrongStartRefused": ("SR-CRC-002", "a start that has a wrong checksum, and done, leaves what ran before", [
+        ("        if offset == 0:\n            self.start(", "        if offset == 0 and done and len(data) == identity[2] and crc32c(0, data) != identity[3]:\n"
+         "            return rejected('crc_mismatch', 0, identity[3], crc32c(0, data)).args[0]\n        if offset == 0:\n            self.start(")]),
+    "SnapshotVisibleEarly": ("SR-PUB-002", "the snapshot's name is there with the first chunk, where none was", [
+        ("        if not done:\n", "        if not done:\n            with contextlib.suppress(FileExistsError):\n"
+         "                os.link(database + '.partial', database + '.snapshot', src_dir_fd=self.directory, dst_dir_fd=self.directory)\n")]),
+    "SnapshotNotReplaced": ("SR-LIV-001", "a snapshot that is there fails the next one's publication", [
+        ("            os.rename(partial, snapshot, src_dir_fd=self.directory, dst_dir_fd=self.directory)\n",
+         "            os.link(partial, snapshot, src_dir_fd=self.directory, dst_dir_fd=self.directory)\n"
+         "            os.unlink(partial, dir_fd=self.directory)\n")]),
+    "AbortByPrefix": ("SR-ABT-001", "an abort ends all whose ids begin so", [
+        ("known if database is None else known & {database}:", "known if database is None else [one for one in known if one.startswith(database)]:")]),
+    "IdentityRefusalEndsTransfer": ("SR-ADM-004", "a refused continuation of another snapshot ends the transfer", [
+        ('            raise rejected("identity_mismatch")', '            self.end(database); self.remove(database)\n            raise rejected("identity_mismatch")')]),
+    "TotalRefusalEndsTransfer": ("SR-ADM-004", "a start that declares too much ends the transfer", [
+        ("                raise rejected(\"snapshot_too_large\"", "                self.end(database); self.remove(database)\n                raise rejected(\"snapshot_too_large\"")]),
+    "ChunkRefusalEndsTransfer": ("SR-ADM-004", "a chunk that is too long ends the transfer", [
+        ("            raise rejected(\"chunk_too_large\"", "            self.end(database); self.remove(database)\n            raise rejected(\"chunk_too_large\"")]),
+    "ClusterRefusalEndsTransfer": ("SR-ADM-004", "a cluster id that is not valid ends the transfer", [
+        ('            raise rejected("invalid_cluster_id")', '            self.end(database); self.remove(database)\n            raise rejected("invalid_cluster_id")')]),
+    "RefusedOffsetGoesOn": ("SR-ADM-004", "the bytes of a refused overlap are counted", [
+        ("            raise rejected(\"offset_mismatch\", resume, running.offset, offset)\n",
+         "            before, running.offset = running.offset, max(running.offset, min(offset + len(data), total))\n"
+         "            raise rejected(\"offset_mismatch\", resume, before, offset)\n")]),
+    "ValuesSwapped": ("SR-ADM-005", "expected and actual are told the wrong way round", [
+        ('"expected": expected, "actual": actual}', '"expected": actual, "actual": expected}')]),
+    "VerdictResumesAtEnd": ("SR-ADM-005", "after a length mismatch the source is sent to where it stopped", [
+        ('rejected("length_mismatch", 0, total', 'rejected("length_mismatch", transfer.offset, total')]),
+    "OverrunBeforeOffset": ("SR-ADM-005", "an overrun is told where the offset is wrong already", [
+        ("        elif running.identity != identity:\n", "        elif overrun:\n            raise overrun\n        elif running.identity != identity:\n")]),
+    "OffsetBeforeIdentity": ("SR-ADM-005", "a wrong offset is told where the snapshot is another already", [
+        ("        elif running.identity != identity:\n", "        elif offset != running.offset:\n"
+         "            raise rejected('offset_mismatch', resume, running.offset, offset)\n        elif running.identity != identity:\n")]),
+    "IdsOneTooLong": ("SR-ADM-001", "an id of 201 bytes is valid", [("{0,199}", "{0,200}")]),
+    "ClusterMayBeEmpty": ("SR-ADM-001", "a cluster id may be empty", [("if not 1 <= len(cluster", "if not 0 <= len(cluster")]),
+    "ClusterOneTooLong": ("SR-ADM-001", "a cluster id of 201 bytes is valid", [("len(cluster.encode()) <= 200", "len(cluster.encode()) <= 201")]),
+    "ClusterIsAnId": ("SR-ADM-001", "a cluster id is judged as a database id is", [
+        ("if not 1 <= len(cluster.encode()) <= 200:", "if not VALID_ID.fullmatch(cluster):")]),
+    "FailedWriteLeavesPartial": ("SR-ERR-001", "a failed write leaves the partial", [
+        ("        except Refused:\n            self.end(database)\n            self.remove(database)\n            raise\n\n    def admitted",
+         "        except Refused as refused:\n            self.end(database)\n"
+         "            if refused.args[0].get('operation') != 'write':\n                self.remove(database)\n            raise\n\n    def admitted")]),
+    "FailureSwallowed": ("SR-ERR-001", "a failed rename is taken for done", [
+        ("        with calls(\"publish\"):\n", "        with contextlib.suppress(OSError):\n")]),
+    "WriteFailureSwallowed": ("SR-ERR-001", "a failed write is taken for done", [
+        ("written = os.pwrite(transfer.file, data, transfer.offset)",
+         "written = len(data)\n                with contextlib.suppress(OSError):\n                    os.pwrite(transfer.file, data, transfer.offset)")]),
+    "FailureNeedsTwoStarts": ("SR-ERR-001", "the first start after a failure is refused", [
+        ('        raise Refused({"reply": "failed", "operation": operation, "kind": kind}) from error',
+         '        FAILED.append(1)\n        raise Refused({"reply": "failed", "operation": operation, "kind": kind}) from error'),
+        ("TABLE = []\n", "TABLE = []\nFAILED = []\n"),
+        ("            if total > SNAPSHOT_BYTES_MAX:\n", "            if FAILED and FAILED.pop():\n                raise rejected('other')\n            if total > SNAPSHOT_BYTES_MAX:\n")]),
+    "OwedNotTriedAgain": ("SR-ERR-005", "an abort does not try again what could not be removed", [
+        ("        known = self.running.keys() | self.owed\n", "        known = set(self.running)\n")]),
+    "OldestEvicted": ("SR-CON-005", "one transfer too many ends the oldest", [
+        ("                raise rejected(\"too_many_transfers\", resume)", "                oldest = next(iter(self.running))\n                self.end(oldest); self.remove(oldest)")]),
+    "AbortsTakePlaces": ("SR-CON-005", "an abort does not free its place", [
+        ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) + getattr(self, 'lost', 0) >= TRANSFERS_MAX:"),
+        ("            self.end(each)\n", "            self.lost = getattr(self, 'lost', 0) + (each in self.running)\n            self.end(each)\n")]),
+    "FailuresTakePlaces": ("SR-CON-005", "a failed create does not free its place", [
+        ("len(self.running) >= TRANSFERS_MAX:", "len(self.running) + getattr(self, 'lost', 0) >= TRANSFERS_MAX:"),
+        ("            if error := self.remove(database):\n", "            if error := self.remove(database):\n                self.lost = getattr(self, 'lost', 0) + 1\n")]),
+    "FilesStayOpen": ("SR-CON-005", "the file of an attempt that ended stays open", [
+        ("            os.close(transfer.file)\n", "            pass\n")]),
+    "FilesOfVerdictsStayOpen": ("SR-CON-005", "the file of an attempt that ended in a verdict stays open", [
+        ("        if transfer.offset != total:\n", "        if transfer.offset != total:\n            transfer.file = None\n")]),
+    "FilesOfAbortsStayOpen": ("SR-CON-005", "the file of an aborted attempt stays open", [
+        ("            self.end(each)\n            self.remove(each)\n", "            self.running.pop(each, None)\n            self.remove(each)\n")]),
+    "SweepsBelow": ("SR-REC-001", "an opening sweeps directories in the receive directory too", [
+        ("            database, suffix = os.path.splitext(name)\n", "            with contextlib.suppress(OSError):\n"
+         "                for below in os.listdir(os.path.join('/proc/self/fd', str(self.directory), name)):\n"
+         "                    if below.endswith('.partial'):\n                        os.unlink(os.path.join(name, below), dir_fd=self.directory)\n"
+         "            database, suffix = os.path.splitext(name)\n")]),
+    "SweepsAnyCase": ("SR-REC-001", "an opening removes .PARTIAL too", [
+        ('            if suffix == ".partial"', '            if suffix == ".PARTIAL":\n                os.unlink(name, dir_fd=self.directory)\n            if suffix == ".partial"')]),
+    "SweepsOne": ("SR-REC-001", "an opening removes one orphan", [
+        ("                    self.remove(database)\n                elif", "                    self.remove(database)\n                    return\n                elif")]),
+    "SweepPublishes": ("SR-REC-001", "an opening publishes the orphans that it finds", [
+        ("                    self.remove(database)\n                elif", "                    os.rename(name, database + '.snapshot', src_dir_fd=self.directory, dst_dir_fd=self.directory)\n                elif")]),
+    "LockIsAFile": ("SR-REC-002", "what a killed receiver left is taken for one that lives", [
+        ("                fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+         "                os.close(os.open('.lock', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=self.directory))\n"),
+        ("            self.abort()\n        os.close(self.directory)\n", "            self.abort()\n        os.unlink('.lock', dir_fd=self.directory)\n        os.close(self.directory)\n")]),
+    "CloseRemovesSnapshots": ("SR-REC-004", "a closing removes the snapshots", [
+        ("            self.abort()\n        os.close(self.directory)\n", "            self.abort()\n        for name in os.listdir(self.directory):\n"
+         "            if name.endswith('.snapshot'):\n                os.unlink(name, dir_fd=self.directory)\n        os.close(self.directory)\n")]),
+    "DirectoryRemoved": ("SR-SEC-002", "a directory of the partial's name is removed with what is in it", [
+        ("            if error := self.remove(database):\n", "            import shutil\n"
+         "            shutil.rmtree(os.path.join('/proc/self/fd', str(self.directory), database + '.partial'), ignore_errors=True)\n"
+         "            if error := self.remove(database):\n")]),
+    "LinkWrittenThrough": ("SR-SEC-002", "a link in the snapshot's place is written through", [
+        ("            os.rename(partial, snapshot,", "            if os.path.islink(os.path.join('/proc/self/fd', str(self.directory), snapshot)):\n"
+         "                copy = os.open(snapshot, os.O_WRONLY | os.O_TRUNC, dir_fd=self.directory)\n"
+         "                os.write(copy, os.pread(transfer.file, transfer.offset, 0)); os.close(copy)\n                os.unlink(partial, dir_fd=self.directory)\n"
+         "                return\n            os.rename(partial, snapshot,")]),
 }
 
 # Mistakes of the adapter itself: what it lets through is no envelope.

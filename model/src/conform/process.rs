@@ -34,6 +34,8 @@ pub const STANDARD_ERROR_BYTES_MAX: u64 = 1 << 20;
 const STANDARD_ERROR_KEPT: usize = 4096;
 /// The environment variable that marks all that an adapter starts.
 const MARK: &str = "SNAPSHOT_RECEIVER_CONFORM";
+/// How many files an adapter may have open; one that needs more can raise its limit.
+pub const FILES_OPEN_MAX: u16 = 1024;
 /// SIGXFSZ: with it ignored, a file past the size limit is a failed write.
 const SIGNAL_FILE_SIZE: i32 = 25;
 
@@ -424,12 +426,14 @@ impl Running {
     }
 }
 
-/// A line of a script: files past the size limit are failed writes, not a signal; a simple command
-/// takes the shell's place, so that a signal reaches it.
+/// A line of a script: files past the size limit are failed writes, not a signal; as many files may be open
+/// as most systems allow, so that forgotten ones are seen; a simple command takes the shell's place, so that
+/// a signal reaches it.
 fn script(command: &str) -> String {
     let is_simple = !command.contains(|char: char| ";&|<>()$`\n{}*?[]#~=%".contains(char));
     let exec = if is_simple { "exec " } else { "" };
-    format!("trap '' {SIGNAL_FILE_SIZE}; {exec}{command}")
+    // Where no such limit can be set, the one that is there stays.
+    format!("trap '' {SIGNAL_FILE_SIZE}; ulimit -S -n {FILES_OPEN_MAX} 2>/dev/null; {exec}{command}")
 }
 
 fn read_reply(bytes: &[u8], seq: Option<u64>) -> Result<Value, Breakage> {

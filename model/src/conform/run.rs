@@ -4,16 +4,23 @@
 //! directory; after each step everything below it is compared. Refuses to know: how a receiver is
 //! reached, and what a clause says.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a few steps change what a scenario needs or knows; all others go to the receiver as they are"
+)]
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use std::{fs, io};
 
-use snapshot_receiver::protocol::{FailureKind, Operation};
+use snapshot_receiver::protocol::FailureKind;
 
 use super::blame::{Case, Complaint, Difference, Verdict, envelope, judge};
+use super::calls::Armed;
 use super::door::{Breakage, Broken, Door, Request, Response};
-use super::oracle::{Alternative, Armed, Expected, Known, Oracle};
+use super::oracle::{Alternative, Expected, Known, Oracle};
 use super::scenario::{DATA, Limit, RECEIVE, Scenario, Step, fill};
 use super::talk::{About, Reply};
 use super::tree::{Tree, place, take_away};
@@ -148,8 +155,8 @@ pub fn needs(scenario: &Scenario, about: &About) -> Result<(), String> {
         };
         declared.ok_or_else(|| format!("the limit `{name}` is not named"))?;
     }
-    let mut ids = std::collections::BTreeSet::new();
-    let mut opened = std::collections::BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut opened = BTreeSet::new();
     for (_, n, step) in scenario.unrolled() {
         match step {
             Step::Abort { .. } => feature("abort")?,
@@ -193,6 +200,18 @@ pub fn needs(scenario: &Scenario, about: &About) -> Result<(), String> {
     if ids.len() > 1 { feature("multi") } else { Ok(()) }
 }
 
+/// Whether databases of the scenario have one file here: where the file system folds case, ids that differ
+/// in case alone share a name, which is no receiver's mistake (SR-ADM-001).
+fn share_a_name(scenario: &Scenario, root: &Path) -> bool {
+    let sent = scenario.unrolled().into_iter().filter_map(|(_, n, step)| {
+        let envelope = envelope(step)?;
+        Some(fill(&envelope.source_database_id, n, ""))
+    });
+    let ids: BTreeSet<String> = sent.collect();
+    let folded: BTreeSet<String> = ids.iter().map(|id| id.to_ascii_lowercase()).collect();
+    folded.len() < ids.len() && root.join(BYSTANDERS[0].to_ascii_uppercase()).symlink_metadata().is_ok()
+}
+
 fn within(scenario: &Scenario, about: &About, length: u64, total: u64) -> Result<(), String> {
     if about.chunk_bytes_max.is_none() && length > UNDECLARED_MAX {
         return Err("the limit `chunk_bytes_max` is not named".to_owned());
@@ -211,6 +230,10 @@ fn within(scenario: &Scenario, about: &About, length: u64, total: u64) -> Result
 pub fn run(door: &mut dyn Door, about: &About, scenario: &Scenario, scratch: &mut Scratch) -> Outcome {
     if let Err(why) = needs(scenario, about) {
         return Outcome::Unsupported(why);
+    }
+    if share_a_name(scenario, &scratch.root) {
+        let why = "the file system of the scratch directory does not tell upper from lower case (--scratch)";
+        return Outcome::NotVisible(why.to_owned());
     }
     let tree = match Tree::scan(&scratch.root) {
         Ok(tree) => tree,
@@ -379,21 +402,7 @@ impl Runner<'_> {
                 self.oracle.size_limit = bytes.map(|bytes| (bytes, FailureKind::Other));
             }
             Step::FailNext { operation, kind } => {
-                let operations = [
-                    Operation::Create,
-                    Operation::Write,
-                    Operation::Sync,
-                    Operation::Publish,
-                    Operation::SyncDirectory,
-                    Operation::Remove,
-                ];
-                let operation = operations.into_iter().find(|known| known.name() == operation);
-                let kind = if kind == "full" {
-                    FailureKind::Full
-                } else {
-                    FailureKind::Other
-                };
-                self.oracle.armed = operation.map(|operation| Armed { operation, kind });
+                self.oracle.armed = Armed::named(operation, kind);
             }
             _ => {}
         }
@@ -474,5 +483,36 @@ impl Runner<'_> {
         let mut transcript = std::mem::take(&mut self.transcript);
         transcript.push(format!("{at:>3}. {step} -> BROKE: {}", broken.what));
         Outcome::Broken(Box::new(Breaking { at, broken, transcript }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::reference::{Reference, about};
+    use crate::conform::rust::InProcess;
+    use crate::conform::suite::suite;
+
+    /// What a scenario comes to in a scratch directory.
+    fn outcome(name: &str, scratch: &mut Scratch) -> Outcome {
+        let all = suite(&about());
+        let scenario = all.iter().find(|scenario| scenario.name == name).expect("a scenario");
+        let mut door = InProcess::new(&|| Box::new(Reference::default()));
+        door.start().expect("a receiver");
+        run(&mut door, &about(), scenario, scratch)
+    }
+
+    #[test]
+    fn ids_that_share_a_name_here_are_nobodys_mistake() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let name = "SR-IDN-002/equal-but-for-case";
+        let mut scratch = Scratch::new(directory.path().join("tells-apart")).expect("a scratch directory");
+        assert!(matches!(outcome(name, &mut scratch), Outcome::Right(_)));
+        let mut scratch = Scratch::new(directory.path().join("folds")).expect("a scratch directory");
+        // As a file system looks that folds case.
+        fs::write(scratch.root.join(BYSTANDERS[0].to_ascii_uppercase()), "").expect("a file");
+        assert!(matches!(outcome(name, &mut scratch), Outcome::NotVisible(why) if why.contains("upper")));
+        let other = "SR-IDN-002/equal-but-for-punctuation";
+        assert!(matches!(outcome(other, &mut scratch), Outcome::Right(_)));
     }
 }

@@ -25,6 +25,19 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         [open(), one.start(3), two.start(3), abort("one"), two.rest(3)],
     );
     to.put(
+        "SR-ABT-001/names-that-begin-alike",
+        "nor one whose id begins or ends with the same letters",
+        [
+            open(),
+            one.clone().of("one.partial").start(3),
+            one.clone().of("someone").start(3),
+            one.start(3),
+            abort("one"),
+            one.clone().of("one.partial").rest(3),
+            one.clone().of("someone").rest(3),
+        ],
+    );
+    to.put(
         "SR-ABT-001/an-empty-transfer",
         "also where no byte came yet",
         [open(), one.at(0, "", false), abort("one"), one.at(0, "", false)],

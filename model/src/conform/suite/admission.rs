@@ -3,6 +3,7 @@
 //! Guarantees: as `suite`. Refuses to know: as `suite`.
 
 use super::{Source, Writer, open, receive, source};
+use crate::conform::process::FILES_OPEN_MAX;
 use crate::conform::run::{CHUNK_SENT_MAX, TRANSFERS_STARTED_MAX};
 use crate::conform::scenario::{Data, Limit, Scenario, Step, Thing};
 use crate::conform::talk::About;
@@ -15,6 +16,7 @@ pub(super) fn scenarios(about: &About) -> Vec<Scenario> {
     refusals(&mut to);
     reasons(&mut to);
     transfers(&mut to, about);
+    descriptors(&mut to);
     to.all
 }
 
@@ -114,6 +116,12 @@ fn limits(to: &mut Writer, about: &About) {
             "and the transfer that runs goes on",
             [open(), small.start(2), over.start(2), small.rest(2)],
         );
+        to.limited(
+            Some(Limit::SnapshotBytes),
+            "SR-ADM-004/after-total-above-limit",
+            "a start that declares too much changes nothing: the right chunk after it commits",
+            [open(), small.start(2), over.start(2), small.rest(2)],
+        );
         let huge = source(5, "ab").of_total(u64::MAX);
         to.limited(
             Some(Limit::SnapshotBytes),
@@ -150,6 +158,12 @@ fn limits(to: &mut Writer, about: &About) {
             [open(), patterned(total, 0, longest, false)],
         );
         if longest > 4 {
+            to.limited(
+                Some(Limit::ChunkBytes),
+                "SR-ADM-004/after-chunk-above-limit",
+                "a chunk that is too long changes nothing: the right one after it commits",
+                [open(), small.start(2), too_long(&small, total), small.rest(2)],
+            );
             to.limited(
                 Some(Limit::ChunkBytes),
                 "SR-ADM-002/continuation-above-limit",
@@ -258,6 +272,11 @@ fn refusals(to: &mut Writer) {
             [open(), one.start(3), refused, one.rest(3)],
         );
     }
+    to.put(
+        "SR-ADM-004/where-nothing-runs",
+        "a refused continuation leaves no file, and the start after it is the first",
+        [open(), one.part(3, 2), one.rest(3), one.start(3), one.rest(3)],
+    );
     let other = source(5, "uvwxyz").of("other");
     to.put(
         "SR-ADM-004/another-transfer",
@@ -348,6 +367,25 @@ fn reasons(to: &mut Writer) {
     );
 }
 
+/// However an attempt ends, its file is closed: more attempts than a process may have files open.
+fn descriptors(to: &mut Writer) {
+    let one = source(5, "abcd");
+    let ways = [
+        ("a-restart", vec![one.start(1)]),
+        ("a-commit", vec![one.whole()]),
+        ("a-verdict", vec![one.at(0, "a", true)]),
+        ("an-abort", vec![one.start(1), super::abort("db")]),
+    ];
+    for (name, steps) in ways {
+        let times = u64::from(FILES_OPEN_MAX);
+        to.put(
+            &format!("SR-CON-005/{name}-closes-its-file"),
+            "open files are bounded: an attempt that ended has none",
+            [open(), Step::Repeat { times, steps }, one.whole()],
+        );
+    }
+}
+
 fn transfers(to: &mut Writer, about: &About) {
     let most = about.transfers_max.unwrap_or(1);
     if most > TRANSFERS_STARTED_MAX {
@@ -400,6 +438,22 @@ fn transfers(to: &mut Writer, about: &About) {
             "SR-CON-005/an-abort-frees-a-place",
             "an abort frees a place",
             [open(), fill(), super::abort("db-0"), more.start(1)],
+        );
+        let failing = source(5, "abcd").of("failing");
+        let failures = Step::Repeat {
+            times: most,
+            steps: vec![failing.start(1)],
+        };
+        to.limited(
+            Some(Limit::Transfers),
+            "SR-CON-005/a-failure-frees-a-place",
+            "an attempt whose create failed holds no place",
+            [
+                open(),
+                super::place(&receive("failing.partial"), Thing::Directory),
+                failures,
+                more.start(1),
+            ],
         );
     }
 }

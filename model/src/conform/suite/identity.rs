@@ -31,6 +31,7 @@ fn other_headers(to: &mut Writer) {
         ),
         ("larger-total", one.clone().of_total(7)),
         ("total-past-16-bits", one.clone().of_total(65536 + 6)),
+        ("total-past-32-bits", one.clone().of_total((1 << 32) + 6)),
         ("smaller-total", one.clone().of_total(5)),
         ("checksum", one.clone().declaring(one.crc ^ 1)),
         ("checksum-high-bit", one.clone().declaring(one.crc ^ (1 << 31))),
@@ -51,6 +52,38 @@ fn other_headers(to: &mut Writer) {
             &format!("SR-IDN-001/{name}-done"),
             "so is one that would end it",
             [open(), one.start(3), other.at(3, "de", true), one.rest(3)],
+        );
+    }
+}
+
+/// Ids that a careless folding, clean-up or shortening makes one file or one state of. Those that differ
+/// in case alone are left out where the file system does not tell them apart (`run::share_a_name`).
+fn names_that_could_be_one(to: &mut Writer) {
+    let long = "z".repeat(199);
+    let alike = [
+        ("but-for-case", "db", "Db"),
+        ("but-for-case-beyond-the-first-letter", "db_o1", "dB_o1"),
+        ("but-for-punctuation", "d_b", "d.b"),
+        ("but-for-a-dash", "d_b", "d-b"),
+        ("but-for-a-trailing-dot", "db", "db."),
+        ("but-for-leading-zeros", "7", "007"),
+        (
+            "but-for-the-last-of-200-letters",
+            &format!("{long}a"),
+            &format!("{long}b"),
+        ),
+    ];
+    for (name, first, second) in alike {
+        let (one, two) = (source(5, "abcdef").of(first), source(9, "uvwxyz12").of(second));
+        to.put(
+            &format!("SR-IDN-002/equal-{name}"),
+            "ids that differ in anything are two databases, each with its own transfer and files",
+            [open(), one.start(3), two.start(2), one.rest(3), two.rest(2)],
+        );
+        to.put(
+            &format!("SR-ABT-001/of-one-equal-{name}"),
+            "an abort of one leaves the other's transfer",
+            [open(), one.start(3), two.start(2), abort(first), two.rest(2)],
         );
     }
 }
@@ -114,6 +147,7 @@ fn other_databases(to: &mut Writer) {
             source(5, "xyz").of("db-").rest(1),
         ],
     );
+    names_that_could_be_one(to);
     to.put(
         "SR-IDN-002/an-older-lsn-beside",
         "LSNs of different databases are not compared",
@@ -249,6 +283,11 @@ fn older_ones(to: &mut Writer) {
         "SR-IDN-004/as-text-it-would-be-newer",
         "LSNs are numbers: 9 is older than 10",
         [open(), source(10, "a").whole(), source(9, "b").whole()],
+    );
+    to.put(
+        "SR-IDN-004/past-32-bits",
+        "LSNs have 64 bits: 7 is older than 2^32 + 5",
+        [open(), source((1 << 32) + 5, "a").whole(), source(7, "b").whole()],
     );
     to.put(
         "SR-IDN-004/unsigned",

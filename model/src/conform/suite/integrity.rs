@@ -78,6 +78,14 @@ fn lengths(to: &mut Writer) {
         [open(), one.start(3), one.at(0, "ab", true), one.rest(3)],
     );
     to.put(
+        "SR-LEN-001/total-past-32-bits",
+        "totals have 64 bits: 3 bytes are fewer than 2^32 + 3",
+        [
+            open(),
+            one.clone().declaring(short).of_total((1 << 32) + 3).at(0, "abc", true),
+        ],
+    );
+    to.put(
         "SR-LEN-001/the-snapshot-stays",
         "the snapshot that was there stays",
         [open(), source(4, "old").whole(), one.start(3), one.at(3, "", true)],
@@ -152,6 +160,12 @@ fn wrong_checksums(to: &mut Writer) {
     let wrong = [
         ("one-bit", one.crc ^ 1),
         ("highest-bit", one.crc ^ (1 << 31)),
+        ("bit-7", one.crc ^ (1 << 7)),
+        ("bit-8", one.crc ^ (1 << 8)),
+        ("bit-15", one.crc ^ (1 << 15)),
+        ("bit-16", one.crc ^ (1 << 16)),
+        ("bit-23", one.crc ^ (1 << 23)),
+        ("bit-24", one.crc ^ (1 << 24)),
         ("complement", !one.crc),
         ("bytes-swapped", one.crc.swap_bytes()),
         ("zero", 0),
@@ -173,6 +187,11 @@ fn wrong_checksums(to: &mut Writer) {
         "SR-CRC-002/at-once",
         "also where all comes in one chunk",
         [open(), one.clone().declaring(1).whole(), one.rest(4)],
+    );
+    to.put(
+        "SR-CRC-002/ends-what-ran-before",
+        "a start that ends so has ended what ran before",
+        [open(), one.start(5), one.clone().declaring(1).whole(), one.rest(5)],
     );
     to.put(
         "SR-CRC-002/damage-at-the-start",

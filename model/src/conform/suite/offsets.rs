@@ -62,6 +62,11 @@ fn starts(to: &mut Writer) {
         "after a commit a start begins another attempt; the snapshot stays until it is replaced",
         [open(), one.whole(), one.start(2), one.part(2, 2), one.rest(4)],
     );
+    to.put(
+        "SR-OFF-001/after-a-commit-in-chunks",
+        "also a start of the very snapshot that was committed",
+        [open(), one.start(3), one.rest(3), one.start(3), one.rest(3)],
+    );
 }
 
 fn without_a_transfer(to: &mut Writer) {
@@ -70,6 +75,11 @@ fn without_a_transfer(to: &mut Writer) {
         "SR-OFF-002/first",
         "a continuation where nothing ever ran is rejected",
         [open(), one.part(3, 3), one.rest(3), one.at(6, "", true)],
+    );
+    to.put(
+        "SR-OFF-002/a-start-but-for-32-bits",
+        "an offset of 2^32 is no start",
+        [open(), one.at(1 << 32, "abc", false), one.start(3), one.rest(3)],
     );
     to.put(
         "SR-OFF-002/after-a-commit",
@@ -137,6 +147,8 @@ fn wrong_offsets(to: &mut Writer) {
         ("empty-before", one.at(2, "", false)),
         ("empty-after", one.at(4, "", false)),
         ("far", one.at(u64::MAX, "", false)),
+        ("past-32-bits", one.at((1 << 32) + 3, "def", true)),
+        ("a-start-but-for-32-bits", one.at(1 << 32, "", false)),
     ];
     for (name, step) in wrong {
         to.put(
@@ -207,6 +219,12 @@ fn contents(to: &mut Writer) {
             source(5, (0..=255).collect::<Vec<u8>>()).start(200),
             source(5, (0..=255).collect::<Vec<u8>>()).rest(200),
         ],
+    );
+    let lines = source(5, "a\r\nb\n\rc\u{1a}\r\n");
+    to.put(
+        "SR-OFF-004/line-ends",
+        "bytes are no text: line ends are not changed",
+        [open(), lines.start(3), lines.rest(3)],
     );
     to.put(
         "SR-OFF-004/zeros",
