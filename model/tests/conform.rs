@@ -16,7 +16,7 @@ use snapshot_receiver::protocol::Crc32c;
 use snapshot_receiver_model::bugs::Bug;
 use snapshot_receiver_model::bugs::hunt::counterexample;
 use snapshot_receiver_model::clauses::CLAUSES;
-use snapshot_receiver_model::conform::campaign::{Plan, campaign, scratch_place};
+use snapshot_receiver_model::conform::campaign::campaign;
 use snapshot_receiver_model::conform::random::{enumerated, pairs, random};
 use snapshot_receiver_model::conform::reference::{Reference, about};
 use snapshot_receiver_model::conform::report;
@@ -31,7 +31,7 @@ use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::states;
 use snapshot_receiver_model::search::follow;
 
-use support::{passes, python, quick, root, run};
+use support::{passes, plan, python, quick, root, run, scratch};
 
 #[test]
 fn the_plain_receiver_in_python_passes_every_clause_that_can_be_seen() {
@@ -102,17 +102,8 @@ fn the_shipped_receiver_passes_through_the_rust_door() {
 
 #[test]
 fn the_shipped_receiver_follows_what_is_drawn_combined_and_enumerated() {
-    let scratch = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
-    let scratch = scratch.expect("a scratch directory");
-    let plan = Plan {
-        profile: "test".to_owned(),
-        seed: 7,
-        scratch: scratch.path().to_owned(),
-        shrinking: Duration::from_secs(10),
-        strict: true,
-        command: String::new(),
-        clauses: Vec::new(),
-    };
+    let scratch = scratch();
+    let plan = plan(scratch.path(), true);
     let choose = |about: &About| [pairs(), random(about, 7, 500), enumerated(2)].concat();
     let mut door = snapshot_receiver_model::conform::rust::InProcess::new(&reference);
     let results = campaign(&mut door, &plan, choose).expect("a scratch directory");
@@ -396,6 +387,36 @@ fn the_static_vectors_are_what_the_oracle_says() {
     for (name, text) in &files {
         let written = std::fs::read_to_string(directory.join(name)).unwrap_or_default();
         assert!(written == *text, "tests/vectors/v1/{name} is not what the oracle says");
+    }
+}
+
+/// The test that a failing report prints, as somebody pastes it: `support/pasted.rs` is word for word what is
+/// printed. To write it anew after a change on purpose: `WRITE_PASTED=1` before the test.
+mod pasted {
+    use super::{Bug, Crc32c, Receiver, Seeded, check, report, root};
+
+    fn make() -> super::Reference {
+        super::Reference::default()
+    }
+
+    include!("support/pasted.rs");
+
+    #[test]
+    fn what_a_report_prints_is_what_is_compiled_here() {
+        let broken = || -> Box<dyn Receiver> { Box::new(Seeded::<Crc32c>::new(Bug::GapAccepted.into())) };
+        let results = check(&broken, &["SR-OFF-003"]);
+        let clause = results.clause("SR-OFF-003").expect("the clause");
+        let failure = clause.failure.as_ref().expect("a failure");
+        let printed = report::rust_test(failure);
+        if std::env::var_os("WRITE_PASTED").is_some() {
+            std::fs::write(root().join("model/tests/support/pasted.rs"), &printed).expect("a file");
+        }
+        assert_eq!(printed, include_str!("support/pasted.rs"));
+        let lines: Vec<String> = printed.lines().map(|line| format!("    {line}\n")).collect();
+        assert!(
+            report::failed(clause, failure).ends_with(&lines.concat()),
+            "it stands in the report"
+        );
     }
 }
 
