@@ -514,7 +514,7 @@ BUGS = {
         ("                fcntl.flock(self.directory, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
          "                os.close(os.open('.lock', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600, dir_fd=self.directory))\n"),
         ("            self.abort()\n        os.close(self.directory)\n", "            self.abort()\n        os.unlink('.lock', dir_fd=self.directory)\n        os.close(self.directory)\n")]),
-    "CloseRemovesSnapshots": ("SR-REC-004", "a closing removes the snapshots", [
+    "CloseRemovesSnapshots": ("SR-PUB-003", "a closing removes the snapshots", [
         ("            self.abort()\n        os.close(self.directory)\n", "            self.abort()\n        for name in os.listdir(self.directory):\n"
          "            if name.endswith('.snapshot'):\n                os.unlink(name, dir_fd=self.directory)\n        os.close(self.directory)\n")]),
     "DirectoryRemoved": ("SR-SEC-002", "a directory of the partial's name is removed with what is in it", [

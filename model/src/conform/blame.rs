@@ -244,6 +244,10 @@ fn by_reason(reason: &str, values: Option<(u64, u64)>, resume: u64, reply: &Repl
 fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
     let (facts, reply) = (&case.known.facts, case.reply);
     let chunk = envelope(case.step);
+    let fails = matches!(reply, Some(Reply::Failed { .. })) && !matches!(expected, Expected::Failed { .. });
+    if fails && facts.attempts > ATTEMPTS_MANY {
+        return vec!["SR-CON-005"];
+    }
     match expected {
         Expected::Pending(_) => match reply {
             Some(Reply::Rejected { reason, .. }) => refused_wrongly(case, reason.as_deref().unwrap_or_default()),
@@ -252,7 +256,6 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
                 vec!["SR-OFF-001"]
             }
             Some(Reply::Committed { .. }) => vec!["SR-OFF-005"],
-            Some(Reply::Failed { .. }) if facts.attempts > ATTEMPTS_MANY => vec!["SR-CON-005"],
             _ if facts.planted => vec!["SR-SEC-002"],
             _ => vec!["SR-ERR-001"],
         },
@@ -271,7 +274,6 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
                     vec!["SR-OFF-005"]
                 }
                 Some(Reply::Rejected { reason, .. }) => refused_wrongly(case, reason.as_deref().unwrap_or_default()),
-                Some(Reply::Failed { .. }) if facts.attempts > ATTEMPTS_MANY => vec!["SR-CON-005"],
                 _ if facts.planted => vec!["SR-SEC-002"],
                 // No call had to fail: to this source it is one that never commits.
                 _ => vec!["SR-ERR-001", "SR-LIV-001"],
@@ -282,6 +284,8 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         Expected::Aborted => match case.step {
             Step::Expire => vec!["SR-CON-006"],
             _ if case.known.state.is_running() => vec!["SR-ABT-001"],
+            // What was owed is tried again.
+            _ if case.known.owes() => vec!["SR-ERR-005", "SR-ABT-003"],
             _ => vec!["SR-ABT-003"],
         },
         Expected::Opened => {

@@ -19,6 +19,17 @@ pub struct Known {
     pub facts: Facts,
 }
 
+impl Known {
+    /// Whether a removal that failed is still owed.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        match &self.state {
+            State::AwaitingStart(phase) => phase.memory == Memory::RemovalOwed,
+            State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
+        }
+    }
+}
+
 /// What happened to a database, as far as it tells whose fault a difference is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
