@@ -295,7 +295,9 @@ fn step(op: &str, request: &Value) -> Result<Step, String> {
     let database = |key: &str| match &request[key] {
         Value::Null => Ok(None),
         Value::String(id) => Ok(Some(id.clone())),
-        other => Err(format!("`{key}` is no text: {other}")),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(format!("`{key}` is no text: {other}"))
+        }
     };
     Ok(match op {
         "open" => Step::Open {

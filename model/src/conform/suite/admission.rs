@@ -98,6 +98,7 @@ fn ids(to: &mut Writer) {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn limits(to: &mut Writer, about: &About) {
     let most = about.snapshot_bytes_max;
     let most_or_none = most.unwrap_or(1);

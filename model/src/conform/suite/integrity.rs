@@ -155,6 +155,7 @@ fn running_checksums(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn wrong_checksums(to: &mut Writer) {
     let one = source(5, "123456789");
     let wrong = [

@@ -175,6 +175,7 @@ fn wrong_offsets(to: &mut Writer) {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn contents(to: &mut Writer) {
     let one = source(5, "abcdef");
     to.put(
