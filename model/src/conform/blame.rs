@@ -139,7 +139,7 @@ fn compare(case: &Case<'_>, alternative: &Alternative) -> Option<(Vec<Complaint>
             if told.strip_prefix("./").unwrap_or(told) != path {
                 wrong.push((
                     "SR-OFF-005",
-                    format!("committed must carry the snapshot's path, {path:?} relative to the data directory, not {told:?}"),
+                    format!("`path` of committed must be {path:?}, relative to the data directory, not {told:?}"),
                 ));
             }
             wrong.extend(by_inode(case));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::clauses::Level;
 
 use super::door::{Breakage, Broken, Door};
-use super::results::{BrokenResult, ClauseResult, ClauseVerdict, Failure, Results, blank, hidden};
+use super::results::{BrokenResult, ClauseResult, ClauseVerdict, Failure, NO_SCENARIO, Results, blank, hidden};
 use super::run::{Outcome, Scratch, Wrong, run};
 use super::scenario::{Origin, Scenario};
 use super::shrink::shrink;
@@ -402,13 +402,18 @@ impl Campaign<'_> {
         })
     }
 
-    /// A clause whose every scenario ended early, at another clause's failure, was not shown.
+    /// A clause whose every scenario ended early, at another clause's failure, or was not come to
+    /// because the adapter broke, was not shown.
     fn blocked(&mut self) {
         for clause in &mut self.clauses {
-            let ended = self.found.iter().find(|found| found.scenario.clause == clause.id);
-            if let (ClauseVerdict::NotVisible, Some(found)) = (clause.verdict, ended) {
+            if clause.verdict != ClauseVerdict::NotVisible {
+                continue;
+            }
+            if let Some(found) = self.found.iter().find(|found| found.scenario.clause == clause.id) {
                 let by = found.clauses.first().copied().unwrap_or_default();
                 clause.message = format!("its scenarios ended early, at a failure of {by}");
+            } else if !self.broken.is_empty() && clause.message == NO_SCENARIO {
+                clause.message = "the adapter broke before a scenario of it had ended".to_owned();
             }
         }
     }

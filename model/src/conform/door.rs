@@ -86,7 +86,7 @@ pub enum Breakage {
         bytes: u64,
     },
     /// It did not answer.
-    #[error("it did not answer within {0:.1?}")]
+    #[error("it did not answer within {0:.1?}; --time-limit gives it longer")]
     Silence(Duration),
     /// It died.
     #[error("it died: {0}")]

@@ -209,6 +209,9 @@ pub fn blank() -> Vec<ClauseResult> {
     CLAUSES.iter().map(blank).collect()
 }
 
+/// Of a clause that can be seen, and was not.
+pub const NO_SCENARIO: &str = "no scenario of it could be run";
+
 /// Why a clause cannot be seen through a door, where no scenario shows it.
 #[must_use]
 pub fn hidden(clause: &str) -> &'static str {
@@ -220,6 +223,6 @@ pub fn hidden(clause: &str) -> &'static str {
         "SR-CON-003" => "no panic can be caused from outside",
         "SR-CON-006" => "no time passes here",
         "SR-PRG-001" | "SR-PRG-002" | "SR-PRG-003" => "reports are calls inside the receiver's process",
-        _ => "no scenario of it could be run",
+        _ => NO_SCENARIO,
     }
 }
