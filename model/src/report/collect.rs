@@ -7,7 +7,8 @@ use snapshot_receiver::protocol::Digest;
 
 use super::diagram::diagram;
 use super::results::{
-    ClauseResult, PropertyKind, PropertyResult, PropertyVerdict, Results, SystemResult, SystemVerdict, Verdict,
+    ClauseResult, PropertyKind, PropertyResult, PropertyVerdict, Results, Standing, SystemResult, SystemVerdict,
+    Verdict,
 };
 use crate::bugs::Bugs;
 use crate::check::{Blindness, Outcome};
@@ -107,9 +108,20 @@ pub fn clauses(layers: &Layers) -> Vec<ClauseResult> {
 }
 
 impl Results {
-    /// The verdict of all that ran.
+    /// The verdict of all that ran. A clause whose rule this run broke is not called verified.
     #[must_use]
     pub fn judged(mut self) -> Self {
+        for system in &self.systems {
+            let SystemVerdict::Violated(rules) = &system.verdict else {
+                continue;
+            };
+            for clause in &mut self.clauses {
+                // A rule's name begins with its clauses.
+                if rules.iter().any(|rule| rule.split(' ').any(|word| word == clause.id)) {
+                    clause.status = Standing::Broken;
+                }
+            }
+        }
         let passed =
             self.systems.iter().all(|system| system.verdict.passed()) && self.bugs.iter().all(|bug| bug.is_caught);
         self.verdict = match (self.systems.is_empty() && self.bugs.is_empty(), passed) {
@@ -118,5 +130,33 @@ impl Results {
             (false, false) => Verdict::Fail,
         };
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page said that SR-PUB-001 was verified, above the way in which that very run had broken it.
+    #[test]
+    fn a_clause_whose_rule_is_broken_in_a_run_is_not_called_verified_in_its_report() {
+        let rule = "SR-OFF-004 SR-ERR-003 the partial is exactly the bytes received";
+        let clause = |id: &str| ClauseResult {
+            id: id.to_owned(),
+            status: Standing::Verified,
+            ..ClauseResult::default()
+        };
+        let judged = Results {
+            systems: vec![SystemResult {
+                verdict: SystemVerdict::Violated(vec![rule.to_owned()]),
+                ..SystemResult::default()
+            }],
+            clauses: ["SR-OFF-004", "SR-ERR-003", "SR-OFF-003"].map(clause).into(),
+            ..Results::default()
+        }
+        .judged();
+        let told: Vec<&Standing> = judged.clauses.iter().map(|clause| &clause.status).collect();
+        assert_eq!(told, [&Standing::Broken, &Standing::Broken, &Standing::Verified]);
+        assert_eq!(judged.verdict, Verdict::Fail);
     }
 }

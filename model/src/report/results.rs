@@ -297,6 +297,8 @@ pub enum Standing {
     Pending(String),
     /// That layer seeds a bug that breaks it, and nothing catches it.
     Survived(String),
+    /// A rule of it was broken in this run.
+    Broken,
     /// Nothing shows that a check of it can fail.
     #[default]
     Unverified,
@@ -309,7 +311,7 @@ impl Standing {
         match self {
             Self::Verified | Self::VerifiedBy(_) => Tone::Good,
             Self::Pending(_) => Tone::Neutral,
-            Self::Survived(_) | Self::Unverified => Tone::Bad,
+            Self::Survived(_) | Self::Broken | Self::Unverified => Tone::Bad,
         }
     }
 }
@@ -321,6 +323,7 @@ impl fmt::Display for Standing {
             Self::VerifiedBy(what) => write!(f, "verified by {what}"),
             Self::Pending(layer) => write!(f, "pending: {layer}"),
             Self::Survived(layer) => write!(f, "SURVIVED in {layer}"),
+            Self::Broken => f.write_str("BROKEN in this run"),
             Self::Unverified => f.write_str("unverified"),
         }
     }

@@ -85,7 +85,7 @@ fn header(results: &Results) -> Markup {
                 (figure(
                     "clauses",
                     &results.clauses.len().to_string(),
-                    &format!("{unverified} unverified, {pending} pending"),
+                    &format!("{unverified} not verified, {pending} pending"),
                 ))
             }
             nav {
@@ -159,7 +159,7 @@ mod tests {
             "nothing ran",
             "Nothing was run: this page proves nothing",
             "No system was run",
-            "No bug was seeded",
+            "No seeded bug was hunted",
             "not measured",
         ] {
             assert!(text.contains(part), "{part} in {text}");

@@ -75,7 +75,7 @@ pub(super) fn bugs(bugs: &[BugResult]) -> Markup {
         section id="bugs" {
             h2 { "Seeded bugs" }
             @if bugs.is_empty() {
-                p { "No bug was seeded." }
+                p { "No seeded bug was hunted." }
             } @else {
                 p class="note" { "A blank: that layer does not run that bug." }
                 table {
