@@ -65,7 +65,7 @@ pub enum Beginning {
 /// How much is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Profile {
-    /// On each push: every system, within a minute on two cores.
+    /// On each push: every world but `five`, in about a minute on two idle cores.
     Quick,
     /// Each night: one more crash and one more failing operation; its budget is a quarter of an hour.
     Full,

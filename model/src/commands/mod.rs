@@ -33,7 +33,7 @@ pub(crate) const COULD_NOT_CHECK: u8 = 101;
 
 /// Checks the snapshot receiver exhaustively, within the bounds of each system.
 ///
-/// Exit codes, the same for every subcommand: 0 pass, 2 usage, 4 nothing ran, 100 a property failed
+/// Exit codes, the same for every subcommand: 0 pass, 2 usage, 4 nothing ran, 100 a rule is broken
 /// or a bug survived, 101 could not check.
 #[derive(Debug, Parser)]
 #[command(name = "gate", version)]

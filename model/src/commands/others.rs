@@ -334,7 +334,7 @@ pub(super) fn explore(name: &str, bug: Option<&str>, port: u16) -> io::Result<u8
         }
     };
     println!("{}: {}", system.label(), system.about);
-    println!("http://{address} (end with Ctrl-C)");
+    println!("http://{address} (end with Ctrl-C): \"Init 0\", below the properties, begins a walk");
     io::stdout().flush()?;
     let mut exploration = Exploration::<Crc32c>::with_bugs(system, bugs);
     exploration.one_by_one = true;
