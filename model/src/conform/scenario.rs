@@ -150,6 +150,28 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether only a process can be asked it: a value is neither killed, nor sent lines, nor limited
+    /// without its test. Through the Rust door such a scenario is skipped.
+    #[must_use]
+    pub fn needs_process(&self) -> bool {
+        match self {
+            Self::Kill | Self::KillDuring { .. } | Self::Malformed { .. } | Self::FileSizeLimit { .. } => true,
+            Self::Repeat { steps, .. } => steps.iter().any(Self::needs_process),
+            Self::Open { .. }
+            | Self::SecondOpen
+            | Self::Chunk { .. }
+            | Self::Abort { .. }
+            | Self::Close
+            | Self::Place { .. }
+            | Self::TakeAway { .. }
+            | Self::SmallDisk { .. }
+            | Self::FailNext { .. }
+            | Self::Expire => false,
+        }
+    }
+}
+
 fn data() -> String {
     DATA.to_owned()
 }

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::results::{ClauseResult, ClauseVerdict, Failure, Results, RunVerdict};
+use super::scenario::Step;
 
 /// The report as JSON.
 #[must_use]
@@ -195,7 +196,12 @@ pub fn failed(clause: &ClauseResult, failure: &Failure) -> String {
     if !failure.command.is_empty() {
         put(&mut text, format_args!("  again: {}\n", failure.command));
     }
-    put(&mut text, format_args!("  as a Rust test:\n"));
+    let heading = if failure.scenario.steps.iter().any(Step::needs_process) {
+        "as a Rust test, which is skipped, as a step of it needs a process"
+    } else {
+        "as a Rust test"
+    };
+    put(&mut text, format_args!("  {heading}:\n"));
     for line in rust_test(failure).lines() {
         put(&mut text, format_args!("    {line}\n"));
     }
