@@ -119,7 +119,9 @@ impl<D: Digest> Exploration<D> {
                 }
                 Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => {
                     self.witnesses.reach(Witness::LateRefused);
-                    changed.then_some(Breach::LateChunkAdmitted)
+                    // Not a repetition, then, whatever it has in common with the chunk that committed.
+                    let refused = matches!(told, Some(Reply::Rejected { .. }));
+                    (changed || !refused).then_some(Breach::LateChunkAdmitted)
                 }
             },
             State::AwaitingChunk(phase) => {
