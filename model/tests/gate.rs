@@ -336,7 +336,7 @@ fn no_clause_is_unverified_and_what_is_pending_names_a_layer_that_there_is() {
         match trace.standing() {
             Standing::Verified | Standing::VerifiedBy(_) => {}
             Standing::Pending(layer) => assert!(Layer::named(layer.as_str()).is_some(), "{}", trace.clause.id),
-            Standing::Survived(_) | Standing::Unverified => panic!("{}", trace.clause.id),
+            Standing::Survived(_) | Standing::Broken | Standing::Unverified => panic!("{}", trace.clause.id),
         }
     }
 }
