@@ -99,11 +99,14 @@ pub fn restarted(scenarios: &[Scenario]) -> Vec<Scenario> {
         for at in opened + 1..=of.steps.len() {
             let (before, after) = of.steps.split_at(at);
             let steps = [before, &[Step::Kill, open()], after].concat();
+            // What asks for nothing but an opening may be about one that is refused: nobody can heal then.
+            let sends = steps.iter().any(|step| matches!(step, Step::Chunk { .. }));
+            let steps = if sends { healed(steps) } else { steps };
             all.push(scenario(
                 format!("restarted/{}/{at}", of.name),
                 &of.clause,
                 format!("{}; with a kill and an opening after step {at}", of.about),
-                healed(steps),
+                steps,
             ));
         }
     }
@@ -125,5 +128,22 @@ fn bears_a_restart(step: &Step) -> bool {
         | Step::FailNext { .. }
         | Step::Expire
         | Step::Repeat { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::suite::suite;
+    use super::*;
+
+    /// Found by `--profile standard` over a right receiver: one that may refuse the opening was asked for chunks.
+    #[test]
+    fn what_only_opens_is_restarted_and_asked_for_nothing_more() {
+        let sends = |steps: &[Step]| steps.iter().any(|step| matches!(step, Step::Chunk { .. }));
+        let written = suite(&super::super::talk::About::default());
+        let only_opens: Vec<Scenario> = written.into_iter().filter(|of| !sends(&of.steps)).collect();
+        let restarted = restarted(&only_opens);
+        assert!(restarted.iter().any(|of| of.name.contains("receive-directory-link")));
+        assert!(restarted.iter().all(|of| !sends(&of.steps)));
     }
 }
