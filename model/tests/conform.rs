@@ -390,7 +390,7 @@ fn the_static_vectors_are_what_the_oracle_says() {
     }
 }
 
-/// The test that a failing report prints, as somebody pastes it: `support/pasted.rs` is word for word what is
+/// The test that a failing report prints, as somebody pastes it: `support/pasted.txt` is word for word what is
 /// printed. To write it anew after a change on purpose: `WRITE_PASTED=1` before the test.
 mod pasted {
     use super::{Bug, Crc32c, Receiver, Seeded, check, report, root};
@@ -399,7 +399,7 @@ mod pasted {
         super::Reference::default()
     }
 
-    include!("support/pasted.rs");
+    include!("support/pasted.txt");
 
     #[test]
     fn what_a_report_prints_is_what_is_compiled_here() {
@@ -409,9 +409,9 @@ mod pasted {
         let failure = clause.failure.as_ref().expect("a failure");
         let printed = report::rust_test(failure);
         if std::env::var_os("WRITE_PASTED").is_some() {
-            std::fs::write(root().join("model/tests/support/pasted.rs"), &printed).expect("a file");
+            std::fs::write(root().join("model/tests/support/pasted.txt"), &printed).expect("a file");
         }
-        assert_eq!(printed, include_str!("support/pasted.rs"));
+        assert_eq!(printed, include_str!("support/pasted.txt"));
         let lines: Vec<String> = printed.lines().map(|line| format!("    {line}\n")).collect();
         assert!(
             report::failed(clause, failure).ends_with(&lines.concat()),
