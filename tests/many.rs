@@ -166,9 +166,9 @@ fn a_thousand_transfers_run_under_the_usual_limit_of_descriptors_with_few_thread
         let descriptors = now.descriptors - before.descriptors;
         assert!(descriptors <= TRANSFERS + 8, "{descriptors} descriptors");
         // The workers, the runtime's threads, one of its pool that opened the receiver, one that
-        // looks for idle transfers.
+        // looks for idle transfers, and one of the next test, which may have come to wait meanwhile.
         let threads = now.threads - before.threads;
-        let threads_max = WORKERS + RUNTIME_THREADS + 2;
+        let threads_max = WORKERS + RUNTIME_THREADS + 3;
         assert!(threads <= threads_max as u64, "{threads} threads");
         let memory_kib = now.memory_kib.saturating_sub(before.memory_kib);
         assert!(memory_kib < MEMORY_KIB_MAX, "{memory_kib} KiB");
