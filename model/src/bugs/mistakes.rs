@@ -148,6 +148,11 @@ fn mistaken_event<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
             if bugs.has(Bug::RepeatRefused) {
                 chunk.done = false;
             }
+            if let (true, Memory::CommittedBy(last)) = (bugs.has(Bug::RepeatTakenByLsn), &phase.memory)
+                && chunk.identity.snapshot_lsn == last.identity.snapshot_lsn
+            {
+                chunk.identity = last.identity.clone();
+            }
             if bugs.has(Bug::LateChunkReopens) && phase.memory == Memory::Nothing {
                 chunk.offset = 0;
             }

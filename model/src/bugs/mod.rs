@@ -79,6 +79,7 @@ bugs! {
     AbortEndsAnother ["SR-IDN-002"] [] "An abort takes another database's partial with it.",
     SweepAtStart ["SR-IDN-002"] ["B23" "B28"] "Each start sweeps orphans, and takes a live partial for one.",
     RepeatRefused ["SR-IDN-003"] ["A7" "B5" "B7"] "A repeated final chunk is refused.",
+    RepeatTakenByLsn ["SR-OFF-002" "SR-IDN-003"] [] "A late final chunk of another snapshot is answered `Committed` if it has the LSN of the last.",
     StaleAccepted ["SR-IDN-004"] ["A6" "B8"] "A start may always be older.",
     // Length and checksum.
     DoneAcceptedEarly ["SR-LEN-001"] ["A1" "B22"] "`done` ends a snapshot however few bytes came.",

@@ -9,8 +9,8 @@
 //! the end every call has come to rest. Refuses to know: how a step is taken, and what the rules say.
 
 use snapshot_receiver::protocol::{
-    Chunk, Crc32c, Effect, Event, Failure, FailureKind, IdentityMismatch, Memory, OlderStart, Operation, Rejection,
-    Reply, State, Vacancy,
+    Chunk, Crc32c, Effect, Event, Failure, FailureKind, Identity, IdentityMismatch, Memory, OlderStart, Operation,
+    Rejection, Reply, State, Vacancy,
 };
 use stateright::Model;
 
@@ -21,7 +21,7 @@ use crate::disk::{Damage, Persistence};
 use crate::exploration::Exploration;
 use crate::model::Bystanders;
 use crate::properties::LIVENESS;
-use crate::system::{Beginning, CHUNK_BYTES_MAX, Corruption, DATABASES_MAX, LIMITS, Payload, Plan, System};
+use crate::system::{Beginning, CHUNK_BYTES_MAX, Corruption, DATABASES_MAX, LIMITS, Payload, Plan, Snapshot, System};
 use crate::witnesses::Witness;
 use crate::world::World;
 
@@ -184,6 +184,16 @@ fn run(rig: &Rig, input: &[u8], watch: &mut Watch) -> Result<(), String> {
     sequence.end()
 }
 
+/// One field as no source of that snapshot sends it.
+fn spoil_identity(identity: &mut Identity<u8>, other: &Snapshot, which: u8, bit: u8) {
+    match which % 4 {
+        0 => identity.snapshot_lsn ^= 1,
+        1 => identity.total_bytes ^= 1,
+        2 => identity.total_crc32c ^= 1 << (bit % 32),
+        _ => identity.cluster = other.identity.cluster.clone(),
+    }
+}
+
 struct Sequence<'a> {
     exploration: &'a Exploration<Crc32c>,
     world: World,
@@ -267,12 +277,7 @@ impl Sequence<'_> {
                 .zip([a, b])
                 .for_each(|(byte, raw)| *byte = raw),
             11 if offset > 0 => chunk.identity = other.identity.clone(),
-            12 if offset > 0 => match a % 4 {
-                0 => chunk.identity.snapshot_lsn ^= 1,
-                1 => chunk.identity.total_bytes ^= 1,
-                2 => chunk.identity.total_crc32c ^= 1 << (b % 32),
-                _ => chunk.identity.cluster = other.identity.cluster.clone(),
-            },
+            12 if offset > 0 => spoil_identity(&mut chunk.identity, other, a, b),
             13 => match a % 5 {
                 0 => chunk.offset = u64::MAX,
                 1 => chunk.offset = u64::MAX - 1,
@@ -288,6 +293,10 @@ impl Sequence<'_> {
             15 => {
                 if let Some(last) = &self.last_done[usize::from(database)] {
                     chunk = last.clone();
+                }
+                // Late, and of another snapshot: it must not be taken for the repeated one.
+                if b & 0x80 != 0 && chunk.offset > 0 {
+                    spoil_identity(&mut chunk.identity, other, a, b);
                 }
             }
             _ => {}

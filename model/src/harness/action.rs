@@ -105,11 +105,12 @@ impl Action {
                 sent.done = a % 2 == 0;
                 chunk(sent)
             }
-            15 => chunk(
-                numbers
-                    .last(database)
-                    .unwrap_or_else(|| next(database, oracle, numbers, length)),
-            ),
+            15 => chunk(match numbers.last(database) {
+                // Late, and of another snapshot: it must not be taken for the repeated one.
+                Some(last) if a & 0x80 != 0 => spoil_header(last, a),
+                Some(last) => last,
+                None => next(database, oracle, numbers, length),
+            }),
             16 => chunk(spoil_ids(next(database, oracle, numbers, length), a)),
             17 => chunk(extreme(next(database, oracle, numbers, length), a)),
             18 => Self::Abort(if a % 8 == 7 { "../evil" } else { database }.to_owned()),
