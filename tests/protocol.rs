@@ -64,13 +64,49 @@ fn a_chunk_at_another_offset_than_0_is_no_start() {
     assert_eq!((arrived(0), arrived(2)), (Cause::Start, Cause::Continuation));
 }
 
+#[test]
+fn an_invalid_transition_names_both_sides() {
+    let awaiting_start = |latest| {
+        State::AwaitingStart(AwaitingStart {
+            latest,
+            memory: Memory::Nothing,
+        })
+    };
+    let commit = |cluster| Commit {
+        cluster: ClusterId::<u8>::numbered(cluster),
+        snapshot_lsn: 5,
+    };
+    let mut begun = awaiting_chunk(2, 0);
+    begun.latest = Some(commit(1));
+    let begun: State<u8> = State::AwaitingChunk(begun);
+    let told = |from, cause, to| valid_transition(&from, cause, &to).map_err(|invalid| invalid.to_string());
+
+    assert_eq!(
+        told(begun.clone(), Cause::Abort, awaiting_start(Some(commit(1)))),
+        Err("Abort does not lead from AwaitingChunk to AwaitingStart with these values".to_owned())
+    );
+    assert_eq!(
+        told(awaiting_start(Some(commit(1))), Cause::Start, begun.clone()),
+        Ok(())
+    );
+    assert_eq!(
+        told(awaiting_start(Some(commit(2))), Cause::Start, begun),
+        Err(format!(
+            "Start changed the latest commit from {:?} to {:?}",
+            Some(commit(2)),
+            Some(commit(1))
+        )),
+        "the same LSN of another cluster is another commit"
+    );
+}
+
 /// Mutant: `<=` for `<` between the bytes received before and after.
 #[test]
 fn a_continuation_without_bytes_changes_nothing() {
     let (before, after) = (awaiting_chunk(2, 0), awaiting_chunk(2, 2));
     let (before, after) = (State::AwaitingChunk(before), State::AwaitingChunk(after));
-    assert!(!valid_transition(&before, Cause::Continuation, &after));
-    assert!(valid_transition(&before, Cause::Continuation, &before));
+    assert!(valid_transition(&before, Cause::Continuation, &after).is_err());
+    assert_eq!(valid_transition(&before, Cause::Continuation, &before), Ok(()));
 }
 
 /// Mutant: `||` for `&&` between the snapshot and the offset of what is published.
@@ -91,7 +127,7 @@ fn a_publication_is_of_the_transfers_snapshot_and_ends_at_its_offset() {
         snapshot_lsn: 6,
         ..identity()
     };
-    let valid = |after| valid_transition(&before, Cause::Continuation, &after);
+    let valid = |after| valid_transition(&before, Cause::Continuation, &after).is_ok();
     assert!(valid(publication(identity(), 2)));
     assert!(!valid(publication(other, 2)), "another snapshot");
     assert!(!valid(publication(identity(), 1)), "another offset");
@@ -114,7 +150,7 @@ fn a_commit_is_remembered_with_its_own_cluster_and_lsn() {
         let latest = Some(Commit { cluster, snapshot_lsn });
         let memory = Memory::CommittedBy(final_chunk.clone());
         let after: State<u8> = State::AwaitingStart(AwaitingStart { latest, memory });
-        valid_transition(&before, Cause::Performed, &after)
+        valid_transition(&before, Cause::Performed, &after).is_ok()
     };
     assert!(valid(1, 5) && !valid(2, 5) && !valid(1, 6));
 }
@@ -193,7 +229,7 @@ fn a_commit_leaves_nothing_to_repeat_exactly_where_one_chunk_was_the_whole() {
             latest: Some(Commit { cluster, snapshot_lsn }),
             memory: Memory::Nothing,
         });
-        valid_transition(&before, Cause::Performed, &after)
+        valid_transition(&before, Cause::Performed, &after).is_ok()
     };
     assert!(committed(0) && !committed(2));
 }
@@ -209,7 +245,7 @@ fn a_removal_that_failed_is_owed_exactly_where_the_partial_is_ours() {
             standing,
         });
         let after = State::AwaitingStart(AwaitingStart { latest, memory });
-        valid_transition(&before, Cause::Failed, &after)
+        valid_transition(&before, Cause::Failed, &after).is_ok()
     };
     assert!(failed(Standing::Ours, Memory::RemovalOwed) && !failed(Standing::Ours, Memory::Nothing));
     assert!(failed(Standing::NotOurs, Memory::Nothing) && !failed(Standing::NotOurs, Memory::RemovalOwed));

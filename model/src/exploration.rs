@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use snapshot_receiver::executor::{Performed, Storage, StorageError, perform};
 use snapshot_receiver::protocol::{
-    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Effects, Event, Failure, FailureKind, Identity, OlderStart,
-    Operation, Progress, Reply, State, Vacancy, valid_transition,
+    Cause, Chunk, Crc32c, DatabaseId, Digest, Effect, Effects, Event, Failure, FailureKind, Identity,
+    InvalidTransition, OlderStart, Operation, Progress, Reply, State, Vacancy, valid_transition,
 };
 
 use crate::bugs::{Bugs, mistakes};
@@ -170,8 +170,10 @@ impl<D: Digest> Exploration<D> {
             world.breaches.note(Breach::Panicked);
             return None;
         };
-        if !valid_transition(&before, cause, &step.state) {
-            world.breaches.note(Breach::InvalidTransition);
+        match valid_transition(&before, cause, &step.state) {
+            Ok(()) => {}
+            Err(InvalidTransition::Phase { .. }) => world.breaches.note(Breach::InvalidTransition),
+            Err(InvalidTransition::LatestCommit { .. }) => world.breaches.note(Breach::LatestCommitChanged),
         }
         let refused = step.effects.first().is_some_and(
             |effect| matches!(effect, Effect::Reply(Reply::Rejected { rejection, .. }) if !rejection.is_verdict()),

@@ -126,9 +126,11 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             |_, world| !world.breaches.contains(Breach::RepeatNotAnswered),
         ),
         rule(
-            "SR-IDN-004 an older start is refused",
+            "SR-IDN-004 an older start is refused, and only a commit changes what it is measured against",
             Witness::StaleRefused,
-            |_, world| !world.breaches.contains(Breach::StaleAdmitted),
+            |_, world| {
+                !world.breaches.contains(Breach::StaleAdmitted) && !world.breaches.contains(Breach::LatestCommitChanged)
+            },
         ),
         rule(
             "SR-LEN-001 a snapshot has its declared length, and too few bytes are told as that",

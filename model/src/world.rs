@@ -127,8 +127,10 @@ impl Breaches {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u64)]
 pub enum Breach {
-    /// `valid_transition` does not know the step.
+    /// `valid_transition` does not know the step's phases.
     InvalidTransition,
+    /// SR-IDN-004: something else than a commit changed the latest commit.
+    LatestCommitChanged,
     /// SR-ADM-004: an envelope that was not admitted changed something.
     RefusedYetChanged,
     /// SR-OFF-004: `Pending` was answered, but the partial is not what it says.

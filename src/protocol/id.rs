@@ -143,6 +143,12 @@ impl ClusterId<u8> {
     pub const fn numbered(number: u8) -> Self {
         Self(number)
     }
+
+    /// The number given to [`numbered`](Self::numbered).
+    #[must_use]
+    pub const fn number(&self) -> u8 {
+        self.0
+    }
 }
 
 impl<T: fmt::Display> fmt::Display for DatabaseId<T> {

@@ -36,4 +36,4 @@ pub use state::{
     Memory, Standing, State, Step, invariants,
 };
 pub use step::{needs_place, step};
-pub use transition::{Cause, valid_transition};
+pub use transition::{Cause, InvalidTransition, valid_transition};

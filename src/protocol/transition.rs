@@ -4,8 +4,8 @@
 //! harness asserts it after every step. Refuses to know: effects, limits, payloads.
 
 use super::event::Event;
-use super::id::Symbol;
-use super::state::{Memory, Standing, State};
+use super::id::{Symbol, Text};
+use super::state::{Commit, Memory, Standing, State};
 
 /// What an event is to the state machine, without its payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,9 +38,62 @@ impl Cause {
     }
 }
 
-/// Whether `to` may follow `from` on `cause`.
-pub fn valid_transition<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T, D>) -> bool {
-    from == to || (valid_phases(from, cause, to) && latest_commit_is_kept(from, cause, to))
+/// Why one state may not follow another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum InvalidTransition<T = Text> {
+    /// SR-CON-001: no event of that kind leads from the one phase, as it is, to the other.
+    #[error("{cause:?} does not lead from {from} to {to} with these values")]
+    Phase {
+        /// The phase before.
+        from: &'static str,
+        /// What happened.
+        cause: Cause,
+        /// The phase after.
+        to: &'static str,
+    },
+    /// SR-IDN-004: what later starts are measured against changed without a commit, or is not what
+    /// was committed.
+    #[error("{cause:?} changed the latest commit from {from:?} to {to:?}")]
+    LatestCommit {
+        /// The latest commit before.
+        from: Option<Commit<T>>,
+        /// What happened.
+        cause: Cause,
+        /// The latest commit after.
+        to: Option<Commit<T>>,
+    },
+}
+
+/// Checks that `to` may follow `from` on `cause`. To stay as it was is always valid.
+///
+/// # Errors
+/// What may not be: the phase first, then the latest commit.
+pub fn valid_transition<T: Symbol, D: Eq>(
+    from: &State<T, D>,
+    cause: Cause,
+    to: &State<T, D>,
+) -> Result<(), InvalidTransition<T>> {
+    if from == to {
+        return Ok(());
+    }
+    if !valid_phases(from, cause, to) {
+        let (from, to) = (phase_name(from), phase_name(to));
+        return Err(InvalidTransition::Phase { from, cause, to });
+    }
+    if !latest_commit_is_kept(from, cause, to) {
+        let (from, to) = (from.latest().cloned(), to.latest().cloned());
+        return Err(InvalidTransition::LatestCommit { from, cause, to });
+    }
+    Ok(())
+}
+
+fn phase_name<T, D>(state: &State<T, D>) -> &'static str {
+    match state {
+        State::AwaitingStart(_) => "AwaitingStart",
+        State::AwaitingChunk(_) => "AwaitingChunk",
+        State::AwaitingPublication(_) => "AwaitingPublication",
+        State::AwaitingRemoval(_) => "AwaitingRemoval",
+    }
 }
 
 fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T, D>) -> bool {

@@ -172,11 +172,7 @@ fn takes_a_step(envelope: Envelope<Bytes>, watch: &mut Watch) -> Result<(), Stri
     let limits = Limits::default();
     let after = step(&limits, before.clone(), event).state;
     invariants(&limits, &after).map_err(|broken| broken.to_string())?;
-    if valid_transition(&before, cause, &after) {
-        Ok(())
-    } else {
-        Err(format!("{after:?} may not follow from nothing"))
-    }
+    valid_transition(&before, cause, &after).map_err(|invalid| invalid.to_string())
 }
 
 /// Frames to begin with: the format is not found by chance.

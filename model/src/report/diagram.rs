@@ -111,7 +111,7 @@ fn phase<D>(database: &Database<D>) -> String {
             snapshot_receiver::protocol::Memory::Nothing => "awaits a start".to_owned(),
             snapshot_receiver::protocol::Memory::RemovalOwed => "awaits a start, a removal is owed".to_owned(),
             snapshot_receiver::protocol::Memory::CommittedBy(chunk) => {
-                format!("awaits a start, committed LSN {}", chunk.identity.snapshot_lsn)
+                format!("awaits a start, or the final chunk at {} again", chunk.offset)
             }
         },
         State::AwaitingChunk(phase) => format!(
@@ -126,6 +126,10 @@ fn phase<D>(database: &Database<D>) -> String {
         }
         State::AwaitingRemoval(_) => "awaits the removal of its partial".to_owned(),
     };
+    if let Some(latest) = database.state.latest() {
+        let (cluster, lsn) = (latest.cluster.number(), latest.snapshot_lsn);
+        text.push_str(&format!(", latest commit LSN {lsn} of cluster {cluster}"));
+    }
     if !database.effects.is_empty() {
         let names: Vec<&str> = database.effects.iter().map(effect_name).collect();
         text.push_str(&format!(", to do: {}", names.join(", ")));
