@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use snapshot_receiver::protocol::Crc32c;
+use snapshot_receiver::protocol::{Crc32c, IdentityMismatch, InvalidId, Rejection};
 use snapshot_receiver_model::bugs::claims;
 use snapshot_receiver_model::clauses::CLAUSES;
 use snapshot_receiver_model::layers::{LAYERS, REAL_FILES};
@@ -54,6 +54,42 @@ fn the_specification_has_every_clause_as_the_model_states_it() {
     let help = "run `cargo gate spec --markdown` and put its output between the marks";
     assert!(between(&specification, "clauses") == prose(), "the clauses: {help}");
     assert!(between(&specification, "trace") == table(), "the table: {help}");
+}
+
+#[test]
+fn the_order_of_judgement_names_every_reason() {
+    let refused: [Rejection; 11] = [
+        Rejection::InvalidDatabaseId(InvalidId::Empty),
+        Rejection::InvalidClusterId(InvalidId::Empty),
+        Rejection::ChunkTooLarge { limit: 1, actual: 2 },
+        Rejection::SnapshotTooLarge { limit: 1, actual: 2 },
+        Rejection::LengthOverrun { total_bytes: 1, end: 2 },
+        Rejection::StaleSnapshot { newest: 2, actual: 1 },
+        Rejection::TooManyTransfers { transfers_max: 1 },
+        Rejection::IdentityMismatch(IdentityMismatch::SnapshotLsn { expected: 1, actual: 2 }),
+        Rejection::OffsetMismatch { expected: 1, actual: 2 },
+        Rejection::LengthMismatch {
+            total_bytes: 2,
+            received_bytes: 1,
+        },
+        Rejection::CrcMismatch {
+            declared: 1,
+            computed: 2,
+        },
+    ];
+    let specification = read("SPEC.md");
+    let (_, section) = specification.split_once("## Order of judgement").expect("the section");
+    let (section, _) = section.split_once("\n## ").expect("the next section");
+    let row = |rejection: &Rejection| {
+        let mut rows = section.lines();
+        let row = rows.find(|row| row.contains(&format!("`{}`", rejection.reason())));
+        row.unwrap_or_else(|| panic!("no row of {}", rejection.reason()))
+    };
+    let numbers = |row: &str| row.split('|').nth(3).is_some_and(|cell| !cell.trim().is_empty());
+    for rejection in &refused {
+        let row = row(rejection);
+        assert_eq!(numbers(row), rejection.expected_and_actual().is_some(), "{row}");
+    }
 }
 
 #[test]

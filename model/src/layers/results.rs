@@ -210,7 +210,8 @@ impl Layers {
 /// Where the project is.
 #[must_use]
 pub fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let model = Path::new(env!("CARGO_MANIFEST_DIR"));
+    model.parent().unwrap_or(model).to_owned()
 }
 
 /// What the results of a layer are about; of one that nobody knows, all that there is.

@@ -16,14 +16,17 @@ use super::text::grouped;
 #[must_use]
 pub fn page(results: &Results) -> String {
     let word = results.verdict.word();
+    // What went wrong is what the page was opened for.
+    let is_broken = results.systems.iter().any(|system| system.counterexample.is_some());
     let body = html! {
         (header(results))
         main {
+            @if is_broken { (drawings::counterexamples(results)) }
             (tables::systems(&results.systems))
             (drawings::growth(&results.systems))
             (tables::bugs(&results.bugs))
             (tables::clauses(&results.clauses))
-            (drawings::counterexamples(results))
+            @if !is_broken { (drawings::counterexamples(results)) }
         }
     };
     document(&format!("Gate: {word}"), &body)
@@ -237,6 +240,33 @@ mod tests {
         });
         assert!(text.contains(r#"<span class="word none">SIMULATED"#), "{text}");
         assert!(text.contains("1 systems were simulated, not exhausted"), "{text}");
+    }
+
+    #[test]
+    fn counterexamples_come_first_where_a_system_broke_and_last_where_only_bugs_did() {
+        let order = |results: &Results| {
+            let text = page(results);
+            let at = |id: &str| text.find(&format!("<section id=\"{id}\"")).expect("a section");
+            assert_eq!(text.matches("id=\"counterexamples\"").count(), 1);
+            at("counterexamples") < at("systems")
+        };
+        let broken = SystemResult {
+            counterexample: Some(way("sync")),
+            ..SystemResult::default()
+        };
+        let bug = BugResult {
+            counterexample: Some(way("sync")),
+            ..caught("One", &[])
+        };
+        let (systems, bugs) = (vec![broken], vec![bug]);
+        assert!(order(&Results {
+            systems,
+            ..Results::default()
+        }));
+        assert!(!order(&Results {
+            bugs,
+            ..Results::default()
+        }));
     }
 
     #[test]

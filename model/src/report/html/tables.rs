@@ -22,12 +22,11 @@ pub(super) fn systems(systems: &[SystemResult]) -> Markup {
                         tr {
                             th { "System" } th class="number" { "Unique" } th class="number" { "Generated" }
                             th class="number" { "Depth" } th class="number" { "Seconds" }
-                            th class="number" title="generated states a second" { "States/s" } th { "Verdict" }
+                            th class="number" title="unique states a second" { "States/s" } th { "Verdict" }
                         }
                     }
                     tbody { @for system in systems { (system_row(system)) } }
                 }
-                p class="note" { "States/s: generated states, repeated ones included." }
             }
         }
     }
@@ -35,7 +34,7 @@ pub(super) fn systems(systems: &[SystemResult]) -> Markup {
 
 fn system_row(system: &SystemResult) -> Markup {
     let rate = if system.seconds > 0.0 {
-        grouped(rate(system.generated_states, system.seconds))
+        grouped(rate(system.unique_states, system.seconds))
     } else {
         String::new()
     };
