@@ -45,6 +45,7 @@ pub mod properties;
 pub mod replay;
 pub mod report;
 pub mod search;
+pub mod spoilt;
 pub mod system;
 pub mod trace;
 pub mod traceability;

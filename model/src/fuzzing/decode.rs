@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use snapshot_receiver::Envelope;
 use snapshot_receiver::protocol::{
-    Crc32c, Digest, Event, Limits, OlderStart, State, Vacancy, invariants, step, valid_transition,
+    Crc32c, Digest, Event, ID_BYTES_MAX, Limits, OlderStart, State, Vacancy, invariants, step, valid_transition,
 };
 use snapshot_receiver::wire::{DecodeError, decode, encode};
 
@@ -201,6 +201,10 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
         source_database_id: "../../evil".into(),
         ..envelope.clone()
     };
+    let long_database = Envelope {
+        source_database_id: "d".repeat(ID_BYTES_MAX + 1).into(),
+        ..envelope.clone()
+    };
     let no_cluster = Envelope {
         source_cluster_id: "".into(),
         ..envelope.clone()
@@ -216,6 +220,7 @@ pub(super) fn examples() -> Vec<(&'static str, Vec<u8>)> {
         ("first-chunk", framed(&envelope)),
         ("largest-numbers", framed(&largest)),
         ("hostile-database-id", framed(&hostile)),
+        ("long-database-id", framed(&long_database)),
         ("no-cluster-id", framed(&no_cluster)),
         ("cut-short", cut_short),
         ("declared-length", declared_length),

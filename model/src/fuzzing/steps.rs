@@ -21,6 +21,7 @@ use crate::disk::{Damage, Persistence};
 use crate::exploration::Exploration;
 use crate::model::Bystanders;
 use crate::properties::LIVENESS;
+use crate::spoilt::is_refused;
 use crate::system::{Beginning, CHUNK_BYTES_MAX, Corruption, DATABASES_MAX, LIMITS, Payload, Plan, Snapshot, System};
 use crate::witnesses::Witness;
 use crate::world::World;
@@ -77,6 +78,12 @@ pub(super) const TARGET: Target = Target {
         "offset_mismatch in a transfer",
         "owed removal tried again",
         "hashed ahead",
+        "refused from AwaitingStart",
+        "refused after a commit",
+        "refused with a removal owed",
+        "refused from AwaitingChunk",
+        "refused from AwaitingPublication",
+        "refused from AwaitingRemoval",
     ],
     run,
 };
@@ -207,7 +214,23 @@ struct Sequence<'a> {
 impl Sequence<'_> {
     fn take(&mut self, [kind, which, a, b]: [u8; 4]) -> Result<(), String> {
         let database = which & 1;
-        match kind % 20 {
+        match kind % 21 {
+            20 => {
+                let state = &self.world.databases[usize::from(database)].state;
+                self.watch
+                    .tell(|| format!("database {database}: what may not follow {state:?} is refused"));
+                self.watch.see(match state {
+                    State::AwaitingStart(phase) => match &phase.memory {
+                        Memory::Nothing => "refused from AwaitingStart",
+                        Memory::CommittedBy(_) => "refused after a commit",
+                        Memory::RemovalOwed => "refused with a removal owed",
+                    },
+                    State::AwaitingChunk(_) => "refused from AwaitingChunk",
+                    State::AwaitingPublication(_) => "refused from AwaitingPublication",
+                    State::AwaitingRemoval(_) => "refused from AwaitingRemoval",
+                });
+                is_refused(&LIMITS, state)
+            }
             18 => {
                 let damage = if b & 1 == 0 { Damage::Nothing } else { Damage::Done };
                 let kind = if b & 2 == 0 {
