@@ -103,7 +103,10 @@ pub const CLAUSES: &[Clause] = &[
     must(
         "SR-ADM-002",
         "A chunk longer than `chunk_bytes_max` (default 16 MiB) is refused, and so is a start that declares more than `snapshot_bytes_max` (default 16 TiB).",
-        &["src/protocol/step.rs::judge", "src/protocol/step.rs::judge_start"],
+        &[
+            "src/protocol/step.rs::judge_length",
+            "src/protocol/step.rs::judge_start",
+        ],
         &[
             "tests/bounds.rs::extreme_numbers_are_refused_in_the_order_of_judgement",
             MEMORY,
@@ -132,7 +135,7 @@ pub const CLAUSES: &[Clause] = &[
         "SR-ADM-005",
         "A rejection is typed, names both sides of the mismatch, and says where the source can go on: the next expected offset of its own running transfer, else 0.",
         &[
-            "src/protocol/state.rs::resume_offset",
+            "src/protocol/step.rs::chunk_arrived",
             "src/protocol/rejection.rs::expected_and_actual",
         ],
         &[
@@ -152,7 +155,7 @@ pub const CLAUSES: &[Clause] = &[
     must(
         "SR-OFF-002",
         "An envelope at another offset with no transfer running is refused, with 0 as the expected offset.",
-        &["src/protocol/step.rs::judge_continuation"],
+        &["src/protocol/step.rs::judge_where_none_runs"],
         &[
             "tests/incidents.rs::a12_a_failed_write_ends_the_attempt_and_a_start_works_at_once",
             TABLE,
@@ -161,7 +164,7 @@ pub const CLAUSES: &[Clause] = &[
     must(
         "SR-OFF-003",
         "A continuation at any offset but the next expected one (a gap, a repetition, an overlap) is refused with both offsets.",
-        &["src/protocol/step.rs::judge_continuation"],
+        &["src/protocol/step.rs::judge_where_one_runs"],
         &["tests/behaviour.rs::a_wrong_offset_is_judged_before_an_overrun", TABLE],
     ),
     must(
@@ -209,7 +212,10 @@ pub const CLAUSES: &[Clause] = &[
     must(
         "SR-IDN-004",
         "A start is refused as stale if its LSN is below that of the database's running transfer, or, with none running, below that of its latest commit since the opening, if that came from the same cluster. An equal LSN is admitted. A caller can lift the rule for one start; an abort ends the running transfer; a restart forgets.",
-        &["src/protocol/step.rs::judge_start"],
+        &[
+            "src/protocol/step.rs::judge_start",
+            "src/protocol/step.rs::judge_where_none_runs",
+        ],
         &[
             "tests/incidents.rs::a6_an_older_snapshot_does_not_replace_a_newer_one_unless_the_caller_says_so",
             MEMORY,

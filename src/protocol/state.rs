@@ -214,19 +214,6 @@ impl<T, D> State<T, D> {
     }
 }
 
-impl<T: Symbol, D> State<T, D> {
-    /// Where a source of `identity` can go on (SR-ADM-005).
-    pub(super) fn resume_offset(&self, identity: &Identity<T>) -> u64 {
-        match self {
-            Self::AwaitingChunk(phase) if phase.identity == *identity => phase.received_bytes,
-            Self::AwaitingStart(_)
-            | Self::AwaitingChunk(_)
-            | Self::AwaitingPublication(_)
-            | Self::AwaitingRemoval(_) => 0,
-        }
-    }
-}
-
 /// An invariant of the state that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BrokenInvariant {

@@ -74,45 +74,97 @@ pub fn needs_place<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     chunk: &Chunk<T, B>,
     older_start: OlderStart,
 ) -> bool {
-    !state.is_running() && judge(limits, state, chunk, Vacancy::Free, older_start) == Ok(Admission::Start)
+    match state {
+        State::AwaitingStart(phase) => {
+            judge_where_none_runs(limits, phase, chunk, Vacancy::Free, older_start) == Ok(FirstAdmission::Start)
+        }
+        State::AwaitingChunk(_) | State::AwaitingPublication(_) | State::AwaitingRemoval(_) => false,
+    }
 }
 
-/// What an admitted envelope is.
+/// What an admitted envelope is where no transfer runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Admission {
+enum FirstAdmission {
     Start,
-    Continuation,
     RepeatedFinalChunk,
 }
 
+/// What an admitted envelope is where a transfer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NextAdmission {
+    Start,
+    Continuation,
+}
+
 /// The order of judgement: only the first broken rule is reported.
-fn judge<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+fn judge_where_none_runs<T: Symbol, B: AsRef<[u8]>>(
     limits: &Limits,
-    state: &State<T, D>,
+    phase: &AwaitingStart<T>,
     chunk: &Chunk<T, B>,
     vacancy: Vacancy,
     older_start: OlderStart,
-) -> Result<Admission, Rejection<T>> {
+) -> Result<FirstAdmission, Rejection<T>> {
+    judge_length(limits, chunk)?;
+    if chunk.offset > 0 {
+        return match &phase.memory {
+            Memory::CommittedBy(final_chunk) if is_repeated(final_chunk, chunk) => {
+                Ok(FirstAdmission::RepeatedFinalChunk)
+            }
+            Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => Err(Rejection::OffsetMismatch {
+                expected: 0,
+                actual: chunk.offset,
+            }),
+        };
+    }
+    let comparable = |commit: &&Commit<T>| commit.cluster == chunk.identity.cluster;
+    let newest = phase.latest.as_ref().filter(comparable);
+    judge_start(limits, newest.map(|commit| commit.snapshot_lsn), chunk, older_start)?;
+    match vacancy {
+        Vacancy::Exhausted { transfers_max } => Err(Rejection::TooManyTransfers { transfers_max }),
+        Vacancy::Free => Ok(FirstAdmission::Start),
+    }
+}
+
+/// The same order; a start takes the place of the transfer that runs, and needs none.
+fn judge_where_one_runs<T: Symbol, B: AsRef<[u8]>, D>(
+    limits: &Limits,
+    phase: &AwaitingChunk<T, D>,
+    chunk: &Chunk<T, B>,
+    older_start: OlderStart,
+) -> Result<NextAdmission, Rejection<T>> {
+    judge_length(limits, chunk)?;
+    if chunk.offset == 0 {
+        judge_start(limits, Some(phase.identity.snapshot_lsn), chunk, older_start)?;
+        return Ok(NextAdmission::Start);
+    }
+    same_identity(&phase.identity, &chunk.identity).map_err(Rejection::IdentityMismatch)?;
+    if chunk.offset != phase.received_bytes {
+        return Err(Rejection::OffsetMismatch {
+            expected: phase.received_bytes,
+            actual: chunk.offset,
+        });
+    }
+    judge_end(&phase.identity, chunk)?;
+    Ok(NextAdmission::Continuation)
+}
+
+fn judge_length<T: Symbol, B: AsRef<[u8]>>(limits: &Limits, chunk: &Chunk<T, B>) -> Result<(), Rejection<T>> {
     if chunk.length() > limits.chunk_bytes_max {
         return Err(Rejection::ChunkTooLarge {
             limit: limits.chunk_bytes_max,
             actual: chunk.length(),
         });
     }
-    if chunk.offset == 0 {
-        judge_start(limits, state, chunk, vacancy, older_start)
-    } else {
-        judge_continuation(state, chunk)
-    }
+    Ok(())
 }
 
-fn judge_start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
+/// `newest` is the LSN that a start is measured against, where there is one.
+fn judge_start<T: Symbol, B: AsRef<[u8]>>(
     limits: &Limits,
-    state: &State<T, D>,
+    newest: Option<u64>,
     chunk: &Chunk<T, B>,
-    vacancy: Vacancy,
     older_start: OlderStart,
-) -> Result<Admission, Rejection<T>> {
+) -> Result<(), Rejection<T>> {
     let identity = &chunk.identity;
     if identity.total_bytes > limits.snapshot_bytes_max {
         return Err(Rejection::SnapshotTooLarge {
@@ -121,60 +173,12 @@ fn judge_start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
         });
     }
     judge_end(identity, chunk)?;
-    let newest = match state {
-        State::AwaitingChunk(phase) => Some(phase.identity.snapshot_lsn),
-        State::AwaitingStart(AwaitingStart { latest, .. })
-        | State::AwaitingPublication(AwaitingPublication { latest, .. })
-        | State::AwaitingRemoval(AwaitingRemoval { latest, .. }) => latest
-            .as_ref()
-            .filter(|commit| commit.cluster == identity.cluster)
-            .map(|commit| commit.snapshot_lsn),
-    };
     match (older_start, newest) {
-        (OlderStart::Refused, Some(newest)) if identity.snapshot_lsn < newest => {
-            return Err(Rejection::StaleSnapshot {
-                newest,
-                actual: identity.snapshot_lsn,
-            });
-        }
-        (OlderStart::Refused | OlderStart::Allowed, Some(_) | None) => {}
-    }
-    match vacancy {
-        Vacancy::Exhausted { transfers_max } if !state.is_running() => {
-            Err(Rejection::TooManyTransfers { transfers_max })
-        }
-        Vacancy::Exhausted { .. } | Vacancy::Free => Ok(Admission::Start),
-    }
-}
-
-fn judge_continuation<T: Symbol, B: AsRef<[u8]>, D>(
-    state: &State<T, D>,
-    chunk: &Chunk<T, B>,
-) -> Result<Admission, Rejection<T>> {
-    match state {
-        State::AwaitingStart(phase) => match &phase.memory {
-            Memory::CommittedBy(final_chunk) if is_repeated(final_chunk, chunk) => Ok(Admission::RepeatedFinalChunk),
-            Memory::CommittedBy(_) | Memory::Nothing | Memory::RemovalOwed => Err(Rejection::OffsetMismatch {
-                expected: 0,
-                actual: chunk.offset,
-            }),
-        },
-        State::AwaitingChunk(phase) => {
-            same_identity(&phase.identity, &chunk.identity).map_err(Rejection::IdentityMismatch)?;
-            if chunk.offset != phase.received_bytes {
-                return Err(Rejection::OffsetMismatch {
-                    expected: phase.received_bytes,
-                    actual: chunk.offset,
-                });
-            }
-            judge_end(&phase.identity, chunk)?;
-            Ok(Admission::Continuation)
-        }
-        // Never asked: both phases are answered before an envelope is judged.
-        State::AwaitingPublication(_) | State::AwaitingRemoval(_) => Err(Rejection::OffsetMismatch {
-            expected: 0,
-            actual: chunk.offset,
+        (OlderStart::Refused, Some(newest)) if identity.snapshot_lsn < newest => Err(Rejection::StaleSnapshot {
+            newest,
+            actual: identity.snapshot_lsn,
         }),
+        (OlderStart::Refused | OlderStart::Allowed, Some(_) | None) => Ok(()),
     }
 }
 
@@ -236,39 +240,44 @@ fn chunk_arrived<T: Symbol, B: AsRef<[u8]>, D: Digest>(
     vacancy: Vacancy,
     older_start: OlderStart,
 ) -> Step<T, B, D> {
-    let admission = judge(limits, &state, &chunk, vacancy, older_start);
-    match (state, admission) {
-        (state @ (State::AwaitingPublication(_) | State::AwaitingRemoval(_)), _) => reply(state, Reply::OutOfTurn),
-        (state, Err(rejection)) => {
-            let resume_offset = state.resume_offset(&chunk.identity);
-            reply(
-                state,
-                Reply::Rejected {
-                    rejection,
-                    resume_offset,
-                    removal_failed: None,
-                },
-            )
-        }
-        (State::AwaitingStart(phase), Ok(Admission::Start)) => {
-            let standing = match phase.memory {
-                Memory::RemovalOwed => Standing::Ours,
-                Memory::Nothing | Memory::CommittedBy(_) => Standing::NotOurs,
-            };
-            start(limits, phase.latest, standing, chunk)
-        }
-        (State::AwaitingChunk(phase), Ok(Admission::Start)) => start(limits, phase.latest, Standing::Ours, chunk),
-        (State::AwaitingChunk(phase), Ok(Admission::Continuation)) => {
-            receive(limits, phase, Standing::Ours, Effects::new(), chunk)
-        }
-        (state @ State::AwaitingStart(_), Ok(Admission::RepeatedFinalChunk)) => {
-            let snapshot_lsn = chunk.identity.snapshot_lsn;
-            reply(state, Reply::Committed { snapshot_lsn })
-        }
-        // `judge` continues only what runs and repeats only what was committed.
-        (state @ State::AwaitingStart(_), Ok(Admission::Continuation))
-        | (state @ State::AwaitingChunk(_), Ok(Admission::RepeatedFinalChunk)) => reply(state, Reply::OutOfTurn),
+    match state {
+        State::AwaitingStart(phase) => match judge_where_none_runs(limits, &phase, &chunk, vacancy, older_start) {
+            Ok(FirstAdmission::Start) => {
+                let standing = match phase.memory {
+                    Memory::RemovalOwed => Standing::Ours,
+                    Memory::Nothing | Memory::CommittedBy(_) => Standing::NotOurs,
+                };
+                start(limits, phase.latest, standing, chunk)
+            }
+            Ok(FirstAdmission::RepeatedFinalChunk) => {
+                let snapshot_lsn = chunk.identity.snapshot_lsn;
+                reply(State::AwaitingStart(phase), Reply::Committed { snapshot_lsn })
+            }
+            Err(rejection) => refuse(State::AwaitingStart(phase), rejection, 0),
+        },
+        State::AwaitingChunk(phase) => match judge_where_one_runs(limits, &phase, &chunk, older_start) {
+            Ok(NextAdmission::Start) => start(limits, phase.latest, Standing::Ours, chunk),
+            Ok(NextAdmission::Continuation) => receive(limits, phase, Standing::Ours, Effects::new(), chunk),
+            Err(rejection) => {
+                // Where a source of this snapshot can go on (SR-ADM-005).
+                let is_its_source = phase.identity == chunk.identity;
+                let resume_offset = if is_its_source { phase.received_bytes } else { 0 };
+                refuse(State::AwaitingChunk(phase), rejection, resume_offset)
+            }
+        },
+        State::AwaitingPublication(_) | State::AwaitingRemoval(_) => reply(state, Reply::OutOfTurn),
     }
+}
+
+fn refuse<T: Symbol, B, D>(state: State<T, D>, rejection: Rejection<T>, resume_offset: u64) -> Step<T, B, D> {
+    reply(
+        state,
+        Reply::Rejected {
+            rejection,
+            resume_offset,
+            removal_failed: None,
+        },
+    )
 }
 
 fn start<T: Symbol, B: AsRef<[u8]>, D: Digest>(
