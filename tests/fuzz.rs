@@ -11,13 +11,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use snapshot_receiver_model::bugs::Bug;
+use snapshot_receiver_model::bugs::{Bug, Bugs};
 use snapshot_receiver_model::fuzzing::engine::{Random, campaign, inputs};
 use snapshot_receiver_model::fuzzing::planted::{PLANTED, layer_reports};
 use snapshot_receiver_model::fuzzing::record::Recorded;
 use snapshot_receiver_model::fuzzing::{Rig, TARGETS, Target, Watch};
+use snapshot_receiver_model::harness::{MemoryBed, Seen, run_subject};
 use snapshot_receiver_model::trace::HEADING;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[path = "support/face.rs"]
+mod face;
+use face::AsyncFace;
 
 #[global_allocator]
 static COUNTED: &StatsAlloc<std::alloc::System> = &INSTRUMENTED_SYSTEM;
@@ -110,6 +115,16 @@ fn every_seed_and_regression_holds_and_the_seeds_reach_everything() {
                 .find(&Rig::default(), &input, &mut Watch::default())
                 .unwrap_or_else(|what| panic!("{}: {what}", path.display()));
         }
+    }
+}
+
+#[test]
+fn every_seed_of_the_executor_holds_through_the_async_face_too() {
+    let target = Target::named("executor_faults").expect("a target");
+    for (path, input) in seeds(target) {
+        let words = input.as_chunks().0;
+        run_subject::<_, AsyncFace<_>>(MemoryBed::default(), Bugs::none(), words, &mut Seen::new())
+            .unwrap_or_else(|failure| panic!("{}: {failure}", path.display()));
     }
 }
 

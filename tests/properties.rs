@@ -12,7 +12,14 @@ use std::sync::{Mutex, PoisonError};
 use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, any};
 use proptest::test_runner::{TestCaseError, TestRunner};
-use snapshot_receiver_model::harness::{ANSWERS, Bed, FileBed, MemoryBed, Word, run};
+use snapshot_receiver_model::bugs::Bugs;
+use snapshot_receiver_model::harness::{
+    ANSWERS, Bed, Failure, FileBed, MemoryBed, Rigged, Seen, Word, run, run_subject,
+};
+
+#[path = "support/face.rs"]
+mod face;
+use face::AsyncFace;
 
 /// Cases by default; the environment can only raise them.
 fn config(cases: u32) -> ProptestConfig {
@@ -29,8 +36,11 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
+/// What runs the actions that words stand for on a bed.
+type Run<B> = fn(B, &[Word]) -> Result<Seen, Box<Failure>>;
+
 /// Runs random actions on fresh beds, and returns what they have seen in all.
-fn campaign<B: Bed>(cases: u32, bed: impl Fn() -> B) -> BTreeSet<String> {
+fn campaign<B: Bed>(cases: u32, bed: impl Fn() -> B, run: Run<B>) -> BTreeSet<String> {
     let seen = Mutex::new(BTreeSet::new());
     let words = vec(any::<Word>(), 0..60);
     let outcome = TestRunner::new(config(cases)).run(&words, |words| {
@@ -45,7 +55,21 @@ fn campaign<B: Bed>(cases: u32, bed: impl Fn() -> B) -> BTreeSet<String> {
 #[test]
 fn files_in_memory_follow_the_oracle_through_everything() {
     let expected: BTreeSet<&str> = ANSWERS.into();
-    let seen = campaign(4_000, MemoryBed::default);
+    let seen = campaign(4_000, MemoryBed::default, run);
+    let seen: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
+    assert_eq!(seen, expected, "a generator gone stale reaches less");
+}
+
+fn run_async<B: Bed>(bed: B, words: &[Word]) -> Result<Seen, Box<Failure>> {
+    let mut seen = Seen::new();
+    run_subject::<B, AsyncFace<Rigged<B>>>(bed, Bugs::none(), words, &mut seen)?;
+    Ok(seen)
+}
+
+#[test]
+fn the_async_face_follows_the_oracle_through_everything() {
+    let expected: BTreeSet<&str> = ANSWERS.into();
+    let seen = campaign(1_000, MemoryBed::default, run_async);
     let seen: BTreeSet<&str> = seen.iter().map(String::as_str).collect();
     assert_eq!(seen, expected, "a generator gone stale reaches less");
 }
@@ -59,10 +83,14 @@ fn real_files_follow_the_oracle_through_everything() {
     };
     let dir = tempfile::tempdir_in(base).expect("a temporary directory");
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let seen = campaign(300, || {
-        let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        FileBed::new(dir.path().join(number.to_string()))
-    });
+    let seen = campaign(
+        300,
+        || {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            FileBed::new(dir.path().join(number.to_string()))
+        },
+        run,
+    );
     assert!(
         seen.contains("committed") && seen.contains("failed publish"),
         "{seen:?}"

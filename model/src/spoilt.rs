@@ -254,7 +254,10 @@ fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, S
         after.received_bytes = before.received_bytes;
         after.digest = after.digest.append(b"x");
     });
-    let another = with(&|after| after.identity = another_snapshot(after.identity.database.number()));
+    let another = with(&|after| {
+        let cluster = after.identity.cluster.number().wrapping_add(1);
+        after.identity.cluster = ClusterId::<u8>::numbered(cluster);
+    });
     let mut leaps = vec![
         ("a transfer vanishes at a start", Cause::Start, vanished()),
         ("a transfer vanishes at its next chunk", Cause::Continuation, vanished()),
@@ -265,7 +268,7 @@ fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, S
             Cause::Start,
             receiving(latest, of_another_database),
         ),
-        ("another snapshot goes on", Cause::Continuation, another),
+        ("another cluster goes on", Cause::Continuation, another),
         ("bytes change that came before", Cause::Continuation, same_bytes),
         (
             "a chunk elsewhere ends it",

@@ -154,14 +154,22 @@ fn combines(input: &[u8]) -> Result<(), String> {
 
 /// Whatever was decoded, the protocol takes it.
 fn takes_a_step(envelope: Envelope<Bytes>, watch: &mut Watch) -> Result<(), String> {
+    let sent = envelope.source_database_id.clone();
     let chunk = match envelope.into_chunk() {
         Ok(chunk) => chunk,
         Err(rejection) => {
             watch.see(rejection.reason());
-            return Ok(());
+            return if rejection.is_verdict() {
+                Err(format!("{rejection} ends an attempt"))
+            } else {
+                Ok(())
+            };
         }
     };
     watch.see("valid ids");
+    if chunk.identity.database.as_str() != &*sent {
+        return Err(format!("{sent:?} became {}", chunk.identity.database));
+    }
     let event = Event::ChunkArrived {
         chunk,
         vacancy: Vacancy::Free,

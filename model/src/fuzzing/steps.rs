@@ -523,7 +523,7 @@ impl Sequence<'_> {
         let is_right = match (name, reply) {
             ("older start allowed", Reply::Rejected { rejection, .. }) => rejection.is_verdict(),
             ("older start allowed", _) => return Ok(()),
-            ("failure out of turn", reply) => matches!(reply, Reply::Failed { .. }),
+            ("failure out of turn", reply) => matches!(reply, Reply::Failed { failure: told, .. } if *told == failure),
             ("misrouted", reply) => matches!(reply, Reply::Rejected { rejection, .. } if !rejection.is_verdict()),
             (_, reply) => {
                 self.watch.see("reply OutOfTurn");

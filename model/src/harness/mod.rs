@@ -14,7 +14,7 @@ pub mod sequential;
 pub mod subject;
 
 pub use action::{Action, Word};
-pub use run::{Bed, Failure, FileBed, MemoryBed, Observer, Seen, run, run_protocol, run_receiver};
+pub use run::{Bed, Failure, FileBed, MemoryBed, Observer, Rigged, Seen, run, run_protocol, run_receiver, run_subject};
 
 use std::sync::Arc;
 

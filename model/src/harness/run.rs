@@ -132,7 +132,7 @@ pub type Seen = BTreeSet<String>;
 type Reports = Arc<Mutex<Vec<(String, Progress)>>>;
 
 /// A bed's storage, with faults and with the bugs that lie about them.
-type Rigged<B> = Lying<Faulty<<B as Bed>::Storage>>;
+pub type Rigged<B> = Lying<Faulty<<B as Bed>::Storage>>;
 
 /// Who watches a run.
 pub trait Observer {
@@ -197,7 +197,11 @@ pub fn run_protocol<B: Bed>(
     run_subject::<B, Sequential<Rigged<B>>>(bed, bugs, words, observer)
 }
 
-fn run_subject<B: Bed, R: Subject<Rigged<B>>>(
+/// Runs the actions on a receiver of the caller's.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_subject<B: Bed, R: Subject<Rigged<B>>>(
     bed: B,
     bugs: Bugs,
     words: &[Word],

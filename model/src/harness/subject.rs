@@ -40,6 +40,52 @@ pub enum Aborted {
     Failed,
 }
 
+impl Told {
+    /// What a shipped receiver answered to a chunk.
+    #[must_use]
+    pub fn of(told: Result<ChunkOutcome, ReceiveError>) -> Self {
+        let (cause, removal_failed) = match &told {
+            Err(ReceiveError::Storage {
+                operation,
+                removal_failed,
+                ..
+            }) => (Some(*operation), removal_failed.is_some()),
+            Ok(_) | Err(_) => (None, false),
+        };
+        let answer = match told {
+            Ok(ChunkOutcome::Pending { bytes_done }) => Answer::Pending(bytes_done),
+            Ok(ChunkOutcome::Committed { snapshot_lsn, .. }) => Answer::Committed(snapshot_lsn),
+            Err(ReceiveError::Rejected {
+                rejection,
+                resume_offset,
+                ..
+            }) => Answer::Rejected {
+                reason: rejection.reason(),
+                values: rejection.expected_and_actual(),
+                resume: resume_offset,
+            },
+            Err(_) => Answer::Failed,
+        };
+        Self {
+            answer,
+            cause,
+            removal_failed,
+        }
+    }
+}
+
+impl Aborted {
+    /// What a shipped receiver answered to an abort.
+    #[must_use]
+    pub fn of(told: Result<(), ReceiveError>) -> Self {
+        match told {
+            Ok(()) => Self::Done,
+            Err(ReceiveError::Rejected { rejection, .. }) => Self::Rejected(rejection.reason()),
+            Err(_) => Self::Failed,
+        }
+    }
+}
+
 /// A receiver, as the harness calls it.
 pub trait Subject<S>: Sized {
     /// Opens it on a storage.
@@ -79,42 +125,11 @@ where
     }
 
     fn chunk(&mut self, envelope: Envelope<Vec<u8>>, older: OlderStart) -> Told {
-        let told = self.handle_chunk_with(envelope, older);
-        let (cause, removal_failed) = match &told {
-            Err(ReceiveError::Storage {
-                operation,
-                removal_failed,
-                ..
-            }) => (Some(*operation), removal_failed.is_some()),
-            Ok(_) | Err(_) => (None, false),
-        };
-        let answer = match told {
-            Ok(ChunkOutcome::Pending { bytes_done }) => Answer::Pending(bytes_done),
-            Ok(ChunkOutcome::Committed { snapshot_lsn, .. }) => Answer::Committed(snapshot_lsn),
-            Err(ReceiveError::Rejected {
-                rejection,
-                resume_offset,
-                ..
-            }) => Answer::Rejected {
-                reason: rejection.reason(),
-                values: rejection.expected_and_actual(),
-                resume: resume_offset,
-            },
-            Err(_) => Answer::Failed,
-        };
-        Told {
-            answer,
-            cause,
-            removal_failed,
-        }
+        Told::of(self.handle_chunk_with(envelope, older))
     }
 
     fn abort_database(&mut self, id: &str) -> Aborted {
-        match Self::abort_database(self, id) {
-            Ok(()) => Aborted::Done,
-            Err(ReceiveError::Rejected { rejection, .. }) => Aborted::Rejected(rejection.reason()),
-            Err(_) => Aborted::Failed,
-        }
+        Aborted::of(Self::abort_database(self, id))
     }
 
     fn abort(&mut self) -> usize {
