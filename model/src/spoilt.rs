@@ -46,9 +46,21 @@ fn spoilt(limits: &Limits, state: &State<u8>) -> Vec<(State<u8>, BrokenInvariant
                     ..final_chunk.clone()
                 };
                 let not_of_latest = BrokenInvariant::FinalChunkNotOfLatest;
+                let Identity {
+                    cluster, snapshot_lsn, ..
+                } = final_chunk.identity.clone();
+                let another_lsn = Commit {
+                    cluster,
+                    ..another_commit()
+                };
+                let another_cluster = Commit {
+                    snapshot_lsn,
+                    ..another_commit()
+                };
                 vec![
                     (with(None, final_chunk.clone()), not_of_latest),
-                    (with(Some(another_commit()), final_chunk.clone()), not_of_latest),
+                    (with(Some(another_lsn), final_chunk.clone()), not_of_latest),
+                    (with(Some(another_cluster), final_chunk.clone()), not_of_latest),
                     (with(phase.latest.clone(), at_start), not_of_latest),
                     (with(phase.latest.clone(), longer.clone()), not_at_end(&longer)),
                 ]
@@ -229,35 +241,9 @@ fn from_start(before: &AwaitingStart<u8>) -> Vec<(&'static str, Cause, State<u8>
 
 fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, State<u8>)> {
     let (latest, other) = (&before.latest, &Some(another_commit()));
-    let with = |change: &dyn Fn(&mut AwaitingChunk<u8, Crc32c>)| {
-        let mut after = before.clone();
-        after.received_bytes += 1;
-        change(&mut after);
-        State::AwaitingChunk(after)
-    };
     let vanished = || idle(latest, Memory::Nothing);
-    let final_chunk = FinalChunk {
-        identity: before.identity.clone(),
-        offset: before.received_bytes,
-        length: 1,
-    };
-    let elsewhere = FinalChunk {
-        offset: before.received_bytes + 1,
-        ..final_chunk.clone()
-    };
-    let of_another = FinalChunk {
-        identity: another_snapshot(before.identity.database.number()),
-        ..final_chunk.clone()
-    };
     let of_another_database = another_snapshot(before.identity.database.number().wrapping_add(1));
-    let same_bytes = with(&|after| {
-        after.received_bytes = before.received_bytes;
-        after.digest = after.digest.append(b"x");
-    });
-    let another = with(&|after| {
-        let cluster = after.identity.cluster.number().wrapping_add(1);
-        after.identity.cluster = ClusterId::<u8>::numbered(cluster);
-    });
+    let more = || with_a_byte(before, |_| ());
     let mut leaps = vec![
         ("a transfer vanishes at a start", Cause::Start, vanished()),
         ("a transfer vanishes at its next chunk", Cause::Continuation, vanished()),
@@ -268,37 +254,73 @@ fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, S
             Cause::Start,
             receiving(latest, of_another_database),
         ),
-        ("another cluster goes on", Cause::Continuation, another),
-        ("bytes change that came before", Cause::Continuation, same_bytes),
         (
-            "a chunk elsewhere ends it",
-            Cause::Continuation,
-            publishing(latest, elsewhere),
+            "an abort publishes",
+            Cause::Abort,
+            publishing(latest, last_byte(before)),
         ),
-        (
-            "another snapshot ends it",
-            Cause::Continuation,
-            publishing(latest, of_another),
-        ),
-        ("an abort publishes", Cause::Abort, publishing(latest, final_chunk)),
         (
             "an abort changes the latest commit",
             Cause::Abort,
             removing(other, Standing::Ours),
         ),
-        ("effects of nobody bring bytes", Cause::Performed, with(&|_| ())),
-        ("a failed transfer goes on", Cause::Failed, with(&|_| ())),
+        ("effects of nobody bring bytes", Cause::Performed, more()),
+        ("a failed transfer goes on", Cause::Failed, more()),
         (
             "a removal is owed that was not tried",
             Cause::Failed,
             idle(latest, Memory::RemovalOwed),
         ),
     ];
-    if before.reported_bytes > 0 {
-        let taken_back = with(&|after| after.reported_bytes -= 1);
-        leaps.push(("a report is taken back", Cause::Continuation, taken_back));
-    }
+    let continued = continued_wrongly(before).into_iter();
+    leaps.extend(continued.map(|(why, to)| (why, Cause::Continuation, to)));
     leaps
+}
+
+/// The transfer with one byte more, and with what `change` makes of it.
+fn with_a_byte(before: &AwaitingChunk<u8, Crc32c>, change: impl FnOnce(&mut AwaitingChunk<u8, Crc32c>)) -> State<u8> {
+    let mut after = before.clone();
+    after.received_bytes += 1;
+    change(&mut after);
+    State::AwaitingChunk(after)
+}
+
+fn last_byte(before: &AwaitingChunk<u8, Crc32c>) -> FinalChunk<u8> {
+    FinalChunk {
+        identity: before.identity.clone(),
+        offset: before.received_bytes,
+        length: 1,
+    }
+}
+
+fn continued_wrongly(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, State<u8>)> {
+    let same_bytes = with_a_byte(before, |after| {
+        after.received_bytes = before.received_bytes;
+        after.digest = after.digest.append(b"x");
+    });
+    let another_cluster = with_a_byte(before, |after| {
+        let cluster = after.identity.cluster.number().wrapping_add(1);
+        after.identity.cluster = ClusterId::<u8>::numbered(cluster);
+    });
+    let elsewhere = FinalChunk {
+        offset: before.received_bytes + 1,
+        ..last_byte(before)
+    };
+    let of_another = FinalChunk {
+        identity: another_snapshot(before.identity.database.number()),
+        ..last_byte(before)
+    };
+    let mut wrong = vec![
+        ("another cluster goes on", another_cluster),
+        ("bytes change that came before", same_bytes),
+        ("a chunk elsewhere ends it", publishing(&before.latest, elsewhere)),
+        ("another snapshot ends it", publishing(&before.latest, of_another)),
+    ];
+    if before.reported_bytes > 0 {
+        let taken_back = with_a_byte(before, |after| after.reported_bytes -= 1);
+        wrong.push(("a report is taken back", taken_back));
+    }
+    wrong
 }
 
 fn from_publication(before: &AwaitingPublication<u8>) -> Vec<(&'static str, Cause, State<u8>)> {

@@ -59,8 +59,8 @@ where
             self.receiver.receive(one).await.map_err(|error| match error {
                 StreamError::Receive(error) => error,
                 StreamError::Source(never) => match never {},
-                // The stream is not empty, and the list may grow.
-                _ => ReceiveError::Closed,
+                // The stream is not empty; the list may grow.
+                StreamError::Empty | _ => ReceiveError::Closed,
             })
         });
         Told::of(told)
