@@ -112,6 +112,61 @@ fn the_shipped_receiver_follows_what_is_drawn_combined_and_enumerated() {
     assert!(seen > 200, "only {seen} scenarios could be run in this process");
 }
 
+#[test]
+fn a_report_of_a_part_lists_what_was_asked_for_and_counts_the_rest() {
+    let broken = || -> Box<dyn Receiver> { Box::new(Seeded::<Crc32c>::new(Bug::GapAccepted.into())) };
+    let makes: [(&dyn Fn() -> Box<dyn Receiver>, &str); 2] = [
+        (
+            &reference,
+            "pass: 1 clause passes, 0 fail, 0 unsupported, 0 not visible here; 1 scenario in ",
+        ),
+        (
+            &broken,
+            "FAIL: 0 clauses pass, 1 fails, 0 unsupported, 0 not visible here; 1 scenario in ",
+        ),
+    ];
+    let named = |about: &About| {
+        let mut all = suite(about);
+        all.retain(|scenario| scenario.name == "SR-OFF-003/gap");
+        all
+    };
+    let listed = |text: &str| CLAUSES.iter().filter(|clause| text.contains(clause.id)).count();
+    let others = format!(
+        "{} other clauses were not asked for, and had no scenario in this run",
+        CLAUSES.len() - 1
+    );
+    for (make, last_line) in makes {
+        for (clauses, scenarios_chosen) in [(vec!["SR-OFF-003".to_owned()], false), (Vec::new(), true)] {
+            let scratch = scratch();
+            let mut plan = plan(scratch.path(), false);
+            (plan.clauses, plan.scenarios_chosen) = (clauses, scenarios_chosen);
+            let mut door = snapshot_receiver_model::conform::rust::InProcess::new(make);
+            let results = campaign(&mut door, &plan, named).expect("a scratch directory");
+            assert!(
+                report::last_line(&results).starts_with(last_line),
+                "{}",
+                report::last_line(&results)
+            );
+            for text in [
+                report::terminal(&results),
+                report::markdown(&results),
+                report::page(&results),
+            ] {
+                assert_eq!(listed(&text), 1, "{text}");
+                assert_eq!(text.matches(&others).count(), 1, "{text}");
+            }
+            for text in [report::json(&results), report::junit(&results)] {
+                assert_eq!(listed(&text), 1, "{text}");
+            }
+        }
+    }
+    let whole = check(&reference, &[]);
+    for text in [report::terminal(&whole), report::markdown(&whole), report::page(&whole)] {
+        assert_eq!(listed(&text), CLAUSES.len(), "{text}");
+        assert!(!text.contains("not asked for"), "{text}");
+    }
+}
+
 /// Right receivers that have nothing in common but the requirements: an interpreter, a file.
 const OTHERS: [(&str, &str); 3] = [
     ("python3", "forgetful.py"),
@@ -134,6 +189,54 @@ fn right_receivers_of_other_makes_break_no_clause_that_must_be_kept() {
         };
         let adapter = root().join("conformance/others").join(file);
         passes(&format!("{interpreter} {}", adapter.display()));
+    }
+}
+
+/// The plain receiver, changed to use what the clauses leave free.
+#[test]
+fn right_receivers_that_use_every_freedom_break_no_clause_that_must_be_kept() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let varied = root().join("conformance/others/varied.py");
+    for name in ["OtherAnswers", "OtherFiles"] {
+        let results = passes(&format!("{python} {} {name}", varied.display()));
+        assert_eq!(
+            results.count(ClauseVerdict::Unsupported),
+            0,
+            "{}",
+            report::terminal(&results)
+        );
+    }
+}
+
+/// What a closing could not remove was blamed on the opening of another directory: on SR-PUB-005.
+#[test]
+fn an_opening_that_tells_a_failed_removal_is_blamed_on_what_removed() {
+    let Some(python) = python() else {
+        eprintln!("SKIPPED: there is no python3 here");
+        return;
+    };
+    let broken = root().join("conformance/broken/broken.py");
+    let of_openings = |about: &About| {
+        let clauses = ["SR-REC-001", "SR-REC-002", "SR-REC-004", "SR-ERR-005", "SR-PUB-005"];
+        let mut all = suite(about);
+        all.retain(|scenario| clauses.contains(&scenario.clause.as_str()));
+        all
+    };
+    for (name, clause) in [
+        ("OpeningTellsClosing", "SR-REC-004"),
+        ("SecondTellsRemoval", "SR-REC-001"),
+    ] {
+        let command = format!("{python} {} {name}", broken.display());
+        let results = run(&command, Duration::from_secs(30), of_openings);
+        let failed = results
+            .clauses
+            .iter()
+            .filter(|clause| clause.verdict == ClauseVerdict::Fail);
+        let failed: Vec<&str> = failed.map(|clause| clause.id).collect();
+        assert_eq!(failed, clauses, "{name}: {}", report::terminal(&results));
     }
 }
 

@@ -176,6 +176,7 @@ fn test(options: &ConformOptions) -> io::Result<u8> {
         strict: options.strict,
         command: String::new(),
         clauses: options.clause.clone(),
+        scenarios_chosen: !named.is_empty(),
     };
     let chosen = |about: &About| choose(options, &named, plan.seed, about);
     let mut results = campaign(&mut door, &plan, chosen)?;

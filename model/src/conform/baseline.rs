@@ -36,9 +36,13 @@ pub fn read(text: &str) -> Result<Vec<Known>, String> {
 pub fn apply(known: &[Known], results: &mut Results) {
     for Known { clause: id, reason } in known {
         let Some(clause) = results.clauses.iter_mut().find(|clause| clause.id == id) else {
-            results.baseline.push(format!("{id} is no clause that was tested"));
+            results.baseline.push(format!("{id} is no clause"));
             continue;
         };
+        if !clause.is_listed() {
+            results.baseline.push(format!("{id} is no clause that was tested"));
+            continue;
+        }
         match clause.verdict {
             ClauseVerdict::Fail => clause.known = Some(reason.clone()),
             ClauseVerdict::Pass => results.baseline.push(format!(

@@ -41,6 +41,8 @@ pub struct Plan {
     pub command: String,
     /// Clauses to look at; all where it is empty.
     pub clauses: Vec<String>,
+    /// Whether only some scenarios were asked for: then their clauses alone are looked at.
+    pub scenarios_chosen: bool,
 }
 
 struct Campaign<'a> {
@@ -96,6 +98,7 @@ pub fn campaign(door: &mut dyn Door, plan: &Plan, choose: impl FnOnce(&About) ->
         Ok(about) => {
             campaign.about = about;
             let scenarios = choose(&campaign.about);
+            campaign.ask_for(&scenarios);
             for scenario in &scenarios {
                 if !campaign.goes_on() {
                     break;
@@ -110,6 +113,19 @@ pub fn campaign(door: &mut dyn Door, plan: &Plan, choose: impl FnOnce(&About) ->
 }
 
 impl Campaign<'_> {
+    /// Where only a part is asked for, the other clauses are not.
+    fn ask_for(&mut self, scenarios: &[Scenario]) {
+        let plan = self.plan;
+        if plan.clauses.is_empty() && !plan.scenarios_chosen {
+            return;
+        }
+        for clause in &mut self.clauses {
+            let is_chosen = |scenario: &Scenario| scenario.clause == clause.id;
+            clause.asked = plan.clauses.iter().any(|id| id == clause.id)
+                || plan.scenarios_chosen && scenarios.iter().any(is_chosen);
+        }
+    }
+
     fn goes_on(&self) -> bool {
         self.broken.len() < BREAKAGES_MAX && self.silences < SILENCES_MAX && self.door.is_running()
     }
@@ -418,12 +434,7 @@ impl Campaign<'_> {
         }
     }
 
-    fn results(mut self, elapsed: Duration) -> Results {
-        if !self.plan.clauses.is_empty() {
-            let wanted = &self.plan.clauses;
-            self.clauses
-                .retain(|clause| wanted.iter().any(|id| id == clause.id) || clause.verdict == ClauseVerdict::Fail);
-        }
+    fn results(self, elapsed: Duration) -> Results {
         debug_assert!(
             self.clauses
                 .iter()

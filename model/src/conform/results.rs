@@ -82,6 +82,8 @@ pub struct ClauseResult {
     pub text: &'static str,
     /// The verdict.
     pub verdict: ClauseVerdict,
+    /// Whether it was asked for: by its name, or as the clause of a scenario that was chosen.
+    pub asked: bool,
     /// Scenarios that ran to their end without breaking it.
     pub passed: usize,
     /// Scenarios that broke it, by name.
@@ -92,6 +94,14 @@ pub struct ClauseResult {
     pub failure: Option<Failure>,
     /// Why a failure of it is known and borne, from the baseline.
     pub known: Option<String>,
+}
+
+impl ClauseResult {
+    /// Whether a report lists it: a failure is never left out.
+    #[must_use]
+    pub const fn is_listed(&self) -> bool {
+        self.asked || matches!(self.verdict, ClauseVerdict::Pass | ClauseVerdict::Fail)
+    }
 }
 
 /// A failure, with all that a reader needs to see it again.
@@ -185,10 +195,21 @@ impl Results {
         self.clauses.iter().find(|clause| clause.id == id)
     }
 
-    /// How many clauses have this verdict.
+    /// The clauses that a report lists: those asked for, and whatever else was seen to pass or fail.
+    pub fn listed(&self) -> impl Iterator<Item = &ClauseResult> {
+        self.clauses.iter().filter(|clause| clause.is_listed())
+    }
+
+    /// How many others there are: where only a part was asked for, they had no scenario.
+    #[must_use]
+    pub fn unlisted(&self) -> usize {
+        self.clauses.len() - self.listed().count()
+    }
+
+    /// How many of the listed clauses have this verdict.
     #[must_use]
     pub fn count(&self, verdict: ClauseVerdict) -> usize {
-        self.clauses.iter().filter(|clause| clause.verdict == verdict).count()
+        self.listed().filter(|clause| clause.verdict == verdict).count()
     }
 }
 
@@ -200,6 +221,7 @@ pub fn blank() -> Vec<ClauseResult> {
         level: clause.level,
         text: clause.text,
         verdict: ClauseVerdict::NotVisible,
+        asked: true,
         passed: 0,
         failed: Vec::new(),
         message: hidden(clause.id).to_owned(),

@@ -237,7 +237,7 @@ impl Door for InProcess<'_> {
 /// There is no place for scratch directories.
 #[must_use]
 pub fn check(make: &dyn Fn() -> Box<dyn Receiver>, clauses: &[&str]) -> Results {
-    check_with(make, clauses, |about| {
+    check_with(make, clauses, false, |about| {
         let mut all = super::profile::quick(about);
         all.retain(|scenario| clauses.is_empty() || clauses.contains(&scenario.clause.as_str()));
         all
@@ -247,6 +247,7 @@ pub fn check(make: &dyn Fn() -> Box<dyn Receiver>, clauses: &[&str]) -> Results 
 fn check_with(
     make: &dyn Fn() -> Box<dyn Receiver>,
     clauses: &[&str],
+    scenarios_chosen: bool,
     chosen: impl FnOnce(&About) -> Vec<Scenario>,
 ) -> Results {
     let directory = tempfile::Builder::new().prefix("conform-").tempdir_in(scratch_place());
@@ -260,6 +261,7 @@ fn check_with(
         strict: true,
         command: String::new(),
         clauses: clauses.iter().map(|clause| (*clause).to_owned()).collect(),
+        scenarios_chosen,
     };
     let mut door = InProcess::new(make);
     campaign(&mut door, &plan, chosen).expect("the scratch directory can be used")
@@ -308,7 +310,7 @@ pub fn check_clause(make: &dyn Fn() -> Box<dyn Receiver>, id: &str) {
 pub fn check_scenario(make: &dyn Fn() -> Box<dyn Receiver>, scenario: &str) {
     let scenario = super::reading::read(scenario).expect("a scenario");
     let name = scenario.name.clone();
-    let results = check_with(make, &[], |_| vec![scenario]);
+    let results = check_with(make, &[], true, |_| vec![scenario]);
     let told = results
         .clauses
         .iter()

@@ -38,6 +38,7 @@ pub(crate) fn plan(scratch: &Path, strict: bool) -> Plan {
         strict,
         command: String::new(),
         clauses: Vec::new(),
+        scenarios_chosen: false,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use maud::html;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{failed, last_line};
+use super::{failed, last_line, unlisted_line};
 use crate::conform::results::{ClauseResult, ClauseVerdict, Results, RunVerdict};
 use crate::report::html::document;
 
@@ -23,7 +23,7 @@ pub fn junit(results: &Results) -> String {
         format!("verdict of profile {:?}", results.profile),
         verdict(results),
     ));
-    suite.add_test_cases(results.clauses.iter().map(|clause| case(clause, results.strict)));
+    suite.add_test_cases(results.listed().map(|clause| case(clause, results.strict)));
     report.add_test_suite(suite);
     // Writing to memory does not fail; were it to, the file must not be read as a pass.
     report
@@ -94,7 +94,7 @@ pub fn markdown(results: &Results) -> String {
         about.language,
         last_line(results)
     );
-    for clause in &results.clauses {
+    for clause in results.listed() {
         let verdict = match clause.verdict {
             ClauseVerdict::Fail if clause.known.is_none() => "**FAIL**",
             ClauseVerdict::Fail => "known failure",
@@ -109,7 +109,10 @@ pub fn markdown(results: &Results) -> String {
         let (id, level, count) = (clause.id, clause.level.word(), clause.passed + clause.failed.len());
         text.push_str(&format!("| {id} | {level} | {verdict} | {count} | {message} |\n"));
     }
-    for clause in &results.clauses {
+    if let Some(line) = unlisted_line(results) {
+        text.push_str(&format!("\n{line}\n"));
+    }
+    for clause in results.listed() {
         if let Some(failure) = &clause.failure {
             text.push_str(&format!("\n```text\n{}```\n", failed(clause, failure)));
         }
@@ -136,7 +139,7 @@ pub fn page(results: &Results) -> String {
         main {
             table {
                 thead { tr { th { "Clause" } th { "Level" } th { "Verdict" } th class="number" { "Scenarios" } th { "" } } }
-                tbody { @for clause in &results.clauses {
+                tbody { @for clause in results.listed() {
                     tr {
                         td title=(clause.text) { (clause.id) }
                         td { (clause.level.word()) }
@@ -146,7 +149,8 @@ pub fn page(results: &Results) -> String {
                     }
                 } }
             }
-            @for clause in &results.clauses {
+            @if let Some(line) = unlisted_line(results) { p { (line) } }
+            @for clause in results.listed() {
                 @if let Some(failure) = &clause.failure {
                     section { h2 { (clause.id) } pre { (failed(clause, failure)) } }
                 }

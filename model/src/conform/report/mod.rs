@@ -45,7 +45,8 @@ pub fn json(results: &Results) -> String {
         "profile": results.profile,
         "scenarios_run": results.scenarios_run,
         "seconds": results.seconds,
-        "clauses": results.clauses.iter().map(clause).collect::<Vec<_>>(),
+        "clauses": results.listed().map(clause).collect::<Vec<_>>(),
+        "clauses_not_asked_for": results.unlisted(),
         "scenarios_passed_over": results.passed_over.len(),
         "seed": results.seed,
         "strict": results.strict,
@@ -82,7 +83,7 @@ pub fn terminal(results: &Results) -> String {
         );
         put(&mut text, format_args!("features  {}\n", about.features.join(" ")));
     }
-    for clause in &results.clauses {
+    for clause in results.listed() {
         let shown = match clause.verdict {
             ClauseVerdict::Fail if clause.known.is_some() => "known",
             ClauseVerdict::Fail => "FAIL",
@@ -91,8 +92,8 @@ pub fn terminal(results: &Results) -> String {
         };
         let scenarios = match (clause.passed, clause.failed.len()) {
             (0, 0) => String::new(),
-            (passed, 0) => format!("{passed} scenarios"),
-            (passed, failed) => format!("{failed} of {} scenarios", passed + failed),
+            (passed, 0) => counted(passed, "scenario"),
+            (passed, failed) => format!("{failed} of {}", counted(passed + failed, "scenario")),
         };
         let message = clause.known.as_ref().unwrap_or(&clause.message);
         let line = format!(
@@ -102,7 +103,10 @@ pub fn terminal(results: &Results) -> String {
         );
         put(&mut text, format_args!("{}\n", line.trim_end()));
     }
-    for clause in &results.clauses {
+    if let Some(line) = unlisted_line(results) {
+        put(&mut text, format_args!("{line}\n"));
+    }
+    for clause in results.listed() {
         if let (ClauseVerdict::Fail, Some(failure), None) = (clause.verdict, &clause.failure, &clause.known) {
             put(&mut text, format_args!("\n{}", failed(clause, failure)));
         }
@@ -133,13 +137,15 @@ pub fn terminal(results: &Results) -> String {
 #[must_use]
 pub fn last_line(results: &Results) -> String {
     let count = |verdict| results.count(verdict);
+    let (pass, fail) = (count(ClauseVerdict::Pass), count(ClauseVerdict::Fail));
     let figures = format!(
-        "{} clauses pass, {} fail, {} unsupported, {} not visible here; {} scenarios in {:.1} s ({})",
-        count(ClauseVerdict::Pass),
-        count(ClauseVerdict::Fail),
+        "{} {}, {fail} {}, {} unsupported, {} not visible here; {} in {:.1} s ({})",
+        counted(pass, "clause"),
+        if pass == 1 { "passes" } else { "pass" },
+        if fail == 1 { "fails" } else { "fail" },
         count(ClauseVerdict::Unsupported),
         count(ClauseVerdict::NotVisible),
-        results.scenarios_run,
+        counted(results.scenarios_run, "scenario"),
         results.seconds,
         results.profile,
     );
@@ -150,6 +156,23 @@ pub fn last_line(results: &Results) -> String {
         RunVerdict::NothingRan => "NOTHING RAN",
     };
     format!("{verdict}: {figures}")
+}
+
+/// What is said of the clauses that are not listed, if there are any.
+fn unlisted_line(results: &Results) -> Option<String> {
+    let others = results.unlisted();
+    (others > 0).then(|| {
+        let verb = if others == 1 { "was" } else { "were" };
+        format!(
+            "{} {verb} not asked for, and had no scenario in this run",
+            counted(others, "other clause")
+        )
+    })
+}
+
+/// `1 step`, `2 steps`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A failure, told whole.
@@ -167,8 +190,8 @@ pub fn failed(clause: &ClauseResult, failure: &Failure) -> String {
     put(
         &mut text,
         format_args!(
-            "  the shortest scenario found, {} steps:\n",
-            failure.scenario.steps.len()
+            "  the shortest scenario found, {}:\n",
+            counted(failure.scenario.steps.len(), "step")
         ),
     );
     for line in &failure.transcript {
