@@ -9,6 +9,8 @@ A mistake is a change of the plain receiver's source; one whose place is not fou
 import os
 import sys
 
+from second import SECOND
+
 ADAPTERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "adapters")
 sys.path.insert(0, ADAPTERS)
 
@@ -526,10 +528,14 @@ BUGS = {
          "                copy = os.open(snapshot, os.O_WRONLY | os.O_TRUNC, dir_fd=self.directory)\n"
          "                os.write(copy, os.pread(transfer.file, transfer.offset, 0)); os.close(copy)\n                os.unlink(partial, dir_fd=self.directory)\n"
          "                return\n            os.rename(partial, snapshot,")]),
+
+    **SECOND,
 }
 
-# Mistakes of the adapter itself: what it lets through is no envelope.
+# Mistakes of the adapter itself: what it opens, and what it lets through that is no envelope.
 ADAPTER_BUGS = {
+    "OpeningTellsClosing": ("SR-REC-004", "opening another directory fails where the old one's partial cannot be removed", [
+        ("        self.close(request)\n        self.open_one =", "        if self.open_one:\n            self.open_one.abort()\n        self.close(request)\n        self.open_one =")]),
     "NumbersWrapped": ("SR-SEC-003", "numbers are cut to 64 and 32 bits", [
         ("if type(value) is not int or not 0 <= value <= most:", "value = int(value) & most\n        if False:")]),
     "FieldsMayBeMissing": ("SR-SEC-003", "a missing number is 0", [

@@ -34,7 +34,7 @@ class R:
             self.db = None
             try:
                 os.remove(p)
-            except FileNotFoundError:
+            except OSError:  # gone already, or an orphan for the next opening
                 pass
 
     def open(self, d):

@@ -9,8 +9,10 @@
     reason = "which clause a difference breaks: a few cases, then one general rule"
 )]
 
+mod opening;
+
 use super::oracle::{Alternative, Ended, Expected, Facts, Known};
-use super::scenario::{DATA, Envelope, RECEIVE, Step};
+use super::scenario::{Envelope, RECEIVE, Step};
 use super::talk::Reply;
 use super::tree::{Mismatch, Node, Tree};
 
@@ -110,9 +112,7 @@ fn compare(case: &Case<'_>, alternative: &Alternative) -> Option<(Vec<Complaint>
     };
     match (&alternative.expected, reply) {
         (Expected::Opened, Reply::Opened { orphans_left }) => {
-            let stuck = |(path, node): (&String, &Node)| {
-                path.starts_with(RECEIVE) && path.ends_with(".partial") && *node == Node::Directory
-            };
+            let stuck = |(path, node): (&String, &Node)| opening::is_orphan(case, path) && *node == Node::Directory;
             if *orphans_left == Some(0) && alternative.tree.nodes.iter().any(stuck) {
                 wrong.push((
                     "SR-REC-003",
@@ -150,7 +150,7 @@ fn compare(case: &Case<'_>, alternative: &Alternative) -> Option<(Vec<Complaint>
         (Expected::Failed { operations, kind }, Reply::Failed { operation, kind: told }) => {
             if !operations.is_empty() && !operations.contains(&operation.as_str()) {
                 // An opening that fails with another word is still refused.
-                let clause = by_opening(case).unwrap_or("SR-ERR-001");
+                let clause = opening::refused_otherwise(case, operation).unwrap_or("SR-ERR-001");
                 wrong.push((
                     clause,
                     format!("the operation is {}, not {operation:?}", operations.join(" or ")),
@@ -173,14 +173,6 @@ fn compare(case: &Case<'_>, alternative: &Alternative) -> Option<(Vec<Complaint>
         complaints.push((clause, message.to_owned()));
     }
     Some((wrong, complaints))
-}
-
-fn by_opening(case: &Case<'_>) -> Option<&'static str> {
-    match case.step {
-        Step::SecondOpen => Some("SR-REC-002"),
-        Step::Open { .. } => Some("SR-PUB-005"),
-        _ => None,
-    }
 }
 
 fn by_bytes_done(case: &Case<'_>, bytes: u64, told: Option<u64>) -> Vec<Complaint> {
@@ -288,21 +280,7 @@ fn by_word(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
             _ if case.known.owes() => vec!["SR-ERR-005", "SR-ABT-003"],
             _ => vec!["SR-ABT-003"],
         },
-        Expected::Opened => {
-            let stuck = |node: &Node| matches!(node, Node::Directory | Node::Special);
-            let orphan = |(path, node): (&String, &Node)| path.ends_with(".partial") && stuck(node);
-            let is_locked = matches!(case.reply, Some(Reply::Failed { operation, .. }) if operation == "lock");
-            if is_locked {
-                // Nobody has it open: what was closed, or killed, still holds its lock.
-                vec!["SR-REC-004", "SR-REC-002"]
-            } else if case.before.nodes.iter().any(orphan) {
-                vec!["SR-REC-003"]
-            } else if case.before.at(DATA).is_none() {
-                vec!["SR-PUB-005"]
-            } else {
-                vec!["SR-REC-001"]
-            }
-        }
+        Expected::Opened => opening::refused_wrongly(case),
         Expected::Closed => vec!["SR-REC-004"],
         Expected::Errored => vec!["SR-SEC-003"],
         Expected::Nothing => vec!["SR-PUB-002"],
@@ -415,10 +393,7 @@ fn taken_wrongly(case: &Case<'_>, reason: &str) -> Vec<&'static str> {
 fn not_failed(case: &Case<'_>, chunk: Option<&Envelope>) -> Vec<&'static str> {
     match case.step {
         Step::SecondOpen => return vec!["SR-REC-002"],
-        Step::Open { .. } => {
-            let missing = case.before.at(DATA).is_none() && case.before.at(RECEIVE).is_none();
-            return vec![if missing { "SR-PUB-005" } else { "SR-SEC-002" }];
-        }
+        Step::Open { .. } => return vec![opening::not_refused(case)],
         Step::Abort { .. } => return vec!["SR-ABT-001", "SR-ERR-005"],
         _ => {}
     }
@@ -567,6 +542,9 @@ fn by_snapshot(case: &Case<'_>, expected: &Expected) -> Vec<&'static str> {
         (Step::Malformed { .. }, _) => vec!["SR-SEC-003"],
         (Step::Abort { .. }, _) => vec!["SR-ABT-002"],
         (_, Expected::Committed { .. }) if !case.known.state.is_running() && !is_start => vec!["SR-IDN-003"],
+        (_, Expected::Committed { .. }) if envelope(case.step).is_some_and(|chunk| chunk.total_bytes == 0) => {
+            vec!["SR-CRC-003", "SR-PUB-002"]
+        }
         (_, Expected::Committed { .. }) => vec!["SR-PUB-002", "SR-PUB-004"],
         (_, Expected::Rejected { reason, .. }) => match *reason {
             "length_mismatch" => vec!["SR-LEN-001", "SR-PUB-002"],

@@ -171,6 +171,12 @@ fn limits(to: &mut Writer, about: &About) {
                 "a continuation longer than chunk_bytes_max is rejected, and the right one is taken",
                 [open(), small.start(2), too_long(&small, total), small.rest(2)],
             );
+            to.limited(
+                Some(Limit::ChunkBytes),
+                "SR-ADM-005/resume-offset-of-a-long-chunk",
+                "the source of a chunk that is too long is told where its transfer goes on",
+                [open(), small.start(2), too_long(&small, total)],
+            );
         }
         let room = small.clone().of_total(longest.saturating_add(8));
         if longest > 4 && about.snapshot_bytes_max.is_none_or(|most| room.total <= most) {
@@ -353,6 +359,34 @@ fn reasons(to: &mut Writer) {
             one.at(1, "bc", false),
             one.clone().in_cluster("other").at(3, "d", false),
             one.at(0, "abcdefg", false),
+        ],
+    );
+    let other = source(7, "uvwxyz").of("other");
+    to.put(
+        "SR-ADM-005/resume-offset-beside-another",
+        "each is told where its own transfer goes on",
+        [
+            open(),
+            one.start(3),
+            other.start(5),
+            one.at(1, "bc", false),
+            other.at(1, "vw", false),
+            one.at(3, "defg", false),
+        ],
+    );
+    to.put(
+        "SR-ADM-005/older-start",
+        "an older start is sent back to 0, wherever the newer transfer is",
+        [open(), one.start(3), source(4, "older").start(2)],
+    );
+    let check = source(5, "123456789");
+    to.put(
+        "SR-ADM-005/checksums-are-unsigned",
+        "checksums are told as they are, their highest bit set or not",
+        [
+            open(),
+            check.clone().declaring(u32::MAX).whole(),
+            check.declaring(1).whole(),
         ],
     );
     to.put(

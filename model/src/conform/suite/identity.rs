@@ -2,12 +2,13 @@
 //!
 //! Guarantees: as `suite`. Refuses to know: as `suite`.
 
-use super::{ABORT_ALL, Source, Writer, abort, open, open_at, source};
-use crate::conform::scenario::{Scenario, Step};
+use super::{ABORT_ALL, Source, Writer, abort, open, open_at, place, receive, source, take_away};
+use crate::conform::scenario::{Scenario, Step, Thing};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
     let mut to = Writer::new();
     other_headers(&mut to);
+    replaced(&mut to);
     other_databases(&mut to);
     repetitions(&mut to);
     older_ones(&mut to);
@@ -54,6 +55,17 @@ fn other_headers(to: &mut Writer) {
             [open(), one.start(3), other.at(3, "de", true), one.rest(3)],
         );
     }
+}
+
+/// A source whose transfer was replaced has none any more.
+fn replaced(to: &mut Writer) {
+    let one = source(5, "abcdef");
+    let other = source(9, "uvwxyz").in_cluster("other");
+    to.put(
+        "SR-IDN-001/of-what-another-cluster-replaced",
+        "a continuation of a transfer that another cluster's start replaced is rejected",
+        [open(), one.start(3), other.start(3), one.part(3, 1), other.rest(3)],
+    );
 }
 
 /// Ids that a careless folding, clean-up or shortening makes one file or one state of. Those that differ
@@ -207,6 +219,19 @@ fn repetitions(to: &mut Writer) {
         [open(), one.start(3), one.rest(3), one.start(2), ABORT_ALL, one.rest(3)],
     );
     to.put(
+        "SR-IDN-003/until-a-start-that-fails",
+        "also where its create failed",
+        [
+            open(),
+            one.start(3),
+            one.rest(3),
+            place(&receive("db.partial"), Thing::Directory),
+            one.start(3),
+            take_away(&receive("db.partial")),
+            one.rest(3),
+        ],
+    );
+    to.put(
         "SR-IDN-003/until-another-commit",
         "after the next commit the one before is not answered",
         [
@@ -273,6 +298,46 @@ fn older_ones(to: &mut Writer) {
         "SR-IDN-004/older-than-the-transfer",
         "a start older than the running transfer is rejected, and that goes on",
         [open(), new.start(3), old.start(1), old.whole(), new.rest(3)],
+    );
+    to.put(
+        "SR-IDN-004/the-second-commit-counts",
+        "a newer commit takes the place of the one before as the measure",
+        [
+            open(),
+            old.whole(),
+            new.whole(),
+            source(41, "between").whole(),
+            source(42, "equal").whole(),
+        ],
+    );
+    to.put(
+        "SR-IDN-004/zero-is-older",
+        "0 is an LSN like any other",
+        [open(), source(0, "a").whole(), old.whole(), source(0, "b").whole()],
+    );
+    to.put(
+        "SR-IDN-004/a-verdict-does-not-forget-the-commit",
+        "an attempt that ended in a verdict leaves the latest commit the measure",
+        [
+            open(),
+            new.whole(),
+            new.at(0, "new", true),
+            old.whole(),
+            new.clone().declaring(1).whole(),
+            old.whole(),
+        ],
+    );
+    to.put(
+        "SR-IDN-004/a-failure-does-not-forget-the-commit",
+        "so does one that failed",
+        [
+            open(),
+            new.whole(),
+            place(&receive("db.partial"), Thing::Directory),
+            new.start(3),
+            take_away(&receive("db.partial")),
+            old.whole(),
+        ],
     );
     to.put(
         "SR-IDN-004/one-less",

@@ -190,6 +190,17 @@ fn wrong_checksums(to: &mut Writer) {
         [open(), one.clone().declaring(1).whole(), one.rest(4)],
     );
     to.put(
+        "SR-CRC-002/a-second-time",
+        "also where it was found wrong before",
+        [
+            open(),
+            one.clone().declaring(1).whole(),
+            one.clone().declaring(1).whole(),
+            one.clone().declaring(2).start(3),
+            one.clone().declaring(2).rest(3),
+        ],
+    );
+    to.put(
         "SR-CRC-002/ends-what-ran-before",
         "a start that ends so has ended what ran before",
         [open(), one.start(5), one.clone().declaring(1).whole(), one.rest(5)],

@@ -287,6 +287,28 @@ fn answers(to: &mut Writer) {
         );
     }
     to.put(
+        "SR-OFF-005/the-own-path",
+        "committed carries this database's path, not that of another that committed",
+        [
+            open(),
+            one.clone().of("first").whole(),
+            one.clone().of("second").whole(),
+            one.clone().of("first").whole(),
+        ],
+    );
+    to.put(
+        "SR-OFF-005/after-a-refusal",
+        "the bytes of a refused chunk are not counted",
+        [
+            open(),
+            one.start(3),
+            one.at(4, "ef", false),
+            one.part(3, 1),
+            one.at(3, "d", false),
+            one.at(4, "", false),
+        ],
+    );
+    to.put(
         "SR-OFF-005/the-own-lsn",
         "committed carries this snapshot's LSN, not the one before",
         [

@@ -2,7 +2,7 @@
 //!
 //! Guarantees: as `suite`. Refuses to know: as `suite`.
 
-use super::{ABORT_ALL, Writer, file, open, open_at, place, receive, source};
+use super::{ABORT_ALL, Writer, file, open, open_at, place, receive, source, take_away};
 use crate::conform::scenario::{DATA, Scenario, Step, Thing};
 
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -20,6 +20,38 @@ fn orphans(to: &mut Writer) {
         "SR-REC-001/after-a-kill",
         "an orphan partial is gone after the next opening, and its transfer with it",
         [open(), one.start(3), Step::Kill, open(), one.start(2), one.rest(2)],
+    );
+    to.put(
+        "SR-REC-001/at-every-opening",
+        "however often the directory was opened before",
+        [
+            open(),
+            one.start(3),
+            Step::Kill,
+            open(),
+            one.start(3),
+            Step::Kill,
+            open(),
+            one.start(3),
+            Step::Kill,
+            open(),
+        ],
+    );
+    to.put(
+        "SR-REC-001/beside-a-snapshot",
+        "an orphan is none the less one for being newer than the snapshot beside it",
+        [open(), one.whole(), one.start(3), Step::Kill, open()],
+    );
+    to.put(
+        "SR-REC-001/not-before-the-lock",
+        "a receiver that is refused the lock has tried to remove nothing",
+        [
+            open(),
+            one.start(3),
+            place(&receive("other.partial"), Thing::Directory),
+            Step::SecondOpen,
+            one.rest(3),
+        ],
     );
     to.put(
         "SR-REC-001/of-any-name",
@@ -149,5 +181,43 @@ fn closings(to: &mut Writer) {
         "SR-REC-004/another-directory",
         "opening another directory closes the one before: its transfers end, and it is free",
         [open(), one.start(3), open_at("around/more"), one.start(1), open()],
+    );
+    let stuck = || {
+        [
+            take_away(&receive("db.partial")),
+            place(&receive("db.partial"), Thing::Directory),
+        ]
+    };
+    let [away, directory] = stuck();
+    to.put(
+        "SR-REC-004/what-it-could-not-remove",
+        "that a partial there could not be removed keeps no other directory from being opened",
+        [
+            open(),
+            one.start(3),
+            away,
+            directory,
+            open_at("around/more"),
+            one.whole(),
+        ],
+    );
+    let [away, directory] = stuck();
+    to.put(
+        "SR-REC-004/what-it-could-not-remove-is-not-the-answer",
+        "nor is it the answer to an opening that is refused",
+        [
+            open(),
+            one.start(3),
+            away,
+            directory,
+            open_at("around/missing/data"),
+            open(),
+        ],
+    );
+    let [away, directory] = stuck();
+    to.put(
+        "SR-REC-004/close-with-a-failing-removal",
+        "a closing whose removal fails is a closing, and frees the directory",
+        [open(), one.start(3), away, directory, Step::Close, open(), one.whole()],
     );
 }
