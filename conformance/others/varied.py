@@ -34,7 +34,7 @@ VARIED = {
          "                transfer.crc = crc32c(transfer.crc, data[:written])\n",
          "            file = self.opened(database, os.O_WRONLY)\n            while data:\n                written = file.write(data)\n"),
         ("        if transfer.crc != declared:", "        with calls(\"write\"):\n            transfer.crc = crc32c(0, self.opened(database, os.O_RDONLY).read())\n        if transfer.crc != declared:"),
-        ("            os.fsync(transfer.file)\n", "            os.fsync(self.opened(database, os.O_RDONLY).fileno())\n"),
+        ("            os.fsync(transfer.file)\n", "            with self.opened(database, os.O_RDONLY) as file:\n                os.fsync(file.fileno())\n"),
         ("            named = os.stat(partial, dir_fd=self.directory, follow_symlinks=False)\n"
          "            if not os.path.samestat(os.fstat(transfer.file), named):\n                raise OSError(errno.ESTALE, \"another file has the partial's name\")\n"
          "            os.rename(partial, snapshot, src_dir_fd=self.directory, dst_dir_fd=self.directory)\n",
