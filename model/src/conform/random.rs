@@ -166,6 +166,11 @@ impl<'a> Drawn<'a> {
                 _ => beyond && self.about.snapshot_bytes_max.is_none(),
             },
             _ => {
+                let repeats =
+                    matches!(expected, Expected::Committed { .. }) && envelope.offset > 0 && running.is_none();
+                if repeats && forgotten {
+                    return true;
+                }
                 let other = |(id, _): (&String, _)| *id != envelope.source_database_id;
                 let is_second = self.oracle.databases.iter().any(other);
                 (beyond && self.about.snapshot_bytes_max.is_none()) || (is_second && !self.about.has("multi"))
@@ -370,4 +375,46 @@ pub fn enumerated(depth: usize) -> Vec<Scenario> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conform::reference::about;
+
+    /// A receiver may keep the latest commit alone (SR-CON-005): one that did was told as refusing repetitions.
+    #[test]
+    fn nothing_is_drawn_that_a_forgotten_commit_would_answer() {
+        let mut repetitions = 0;
+        for scenario in random(&about(), 1, 2_000) {
+            let mut oracle = Oracle::new(&about(), Tree::default());
+            oracle.data_dir = Some(DATA.to_owned());
+            let mut latest = None;
+            for step in &scenario.steps {
+                let after = match step {
+                    Step::Chunk { envelope } => {
+                        let was_running = oracle.known(&envelope.source_database_id).state.is_running();
+                        let after = oracle.chunk(envelope).swap_remove(0);
+                        let id = Some(envelope.source_database_id.clone());
+                        if matches!(after.expected, Expected::Committed { .. }) {
+                            let repeats = envelope.offset > 0 && !was_running;
+                            assert!(!repeats || latest == id, "{}: {step}", scenario.name);
+                            repetitions += usize::from(repeats);
+                            latest = id;
+                        }
+                        after
+                    }
+                    Step::Abort { database: Some(id) } => oracle.abort(id).swap_remove(0),
+                    Step::Abort { database: None } => oracle.abort_all().swap_remove(0),
+                    Step::Close | Step::Kill => {
+                        latest = None;
+                        oracle.close().swap_remove(0)
+                    }
+                    _ => continue,
+                };
+                oracle.follow(after);
+            }
+        }
+        assert!(repetitions > 20, "only {repetitions} repetitions were drawn");
+    }
 }
