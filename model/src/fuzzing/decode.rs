@@ -154,7 +154,7 @@ fn combines(input: &[u8]) -> Result<(), String> {
 
 /// Whatever was decoded, the protocol takes it.
 fn takes_a_step(envelope: Envelope<Bytes>, watch: &mut Watch) -> Result<(), String> {
-    let sent = envelope.source_database_id.clone();
+    let sent = (envelope.source_cluster_id.clone(), envelope.source_database_id.clone());
     let chunk = match envelope.into_chunk() {
         Ok(chunk) => chunk,
         Err(rejection) => {
@@ -167,8 +167,9 @@ fn takes_a_step(envelope: Envelope<Bytes>, watch: &mut Watch) -> Result<(), Stri
         }
     };
     watch.see("valid ids");
-    if chunk.identity.database.as_str() != &*sent {
-        return Err(format!("{sent:?} became {}", chunk.identity.database));
+    let identity = &chunk.identity;
+    if (identity.cluster.as_str(), identity.database.as_str()) != (&*sent.0, &*sent.1) {
+        return Err(format!("{sent:?} became {identity:?}"));
     }
     let event = Event::ChunkArrived {
         chunk,

@@ -10,7 +10,7 @@
 
 use snapshot_receiver::protocol::{
     Chunk, Crc32c, Effect, Event, Failure, FailureKind, Identity, IdentityMismatch, Memory, OlderStart, Operation,
-    Rejection, Reply, State, Vacancy,
+    Rejection, Reply, Standing, State, Vacancy,
 };
 use stateright::Model;
 
@@ -84,6 +84,9 @@ pub(super) const TARGET: Target = Target {
         "refused from AwaitingChunk",
         "refused from AwaitingPublication",
         "refused from AwaitingRemoval",
+        "refused from AwaitingRemoval of nothing of ours",
+        "a start publishes where another ran",
+        "panic",
     ],
     run,
 };
@@ -227,7 +230,10 @@ impl Sequence<'_> {
                     },
                     State::AwaitingChunk(_) => "refused from AwaitingChunk",
                     State::AwaitingPublication(_) => "refused from AwaitingPublication",
-                    State::AwaitingRemoval(_) => "refused from AwaitingRemoval",
+                    State::AwaitingRemoval(phase) => match phase.standing {
+                        Standing::Ours => "refused from AwaitingRemoval",
+                        Standing::NotOurs => "refused from AwaitingRemoval of nothing of ours",
+                    },
                 });
                 is_refused(&LIMITS, state)
             }
@@ -331,7 +337,8 @@ impl Sequence<'_> {
         if which & 0x20 != 0 { chunk.hashed() } else { chunk }
     }
 
-    /// One call, taken at rest. With a bit of `which` set its effects stay outstanding but for one.
+    /// One call, taken at rest. With a bit of `which` set its effects stay outstanding, with another all
+    /// but one.
     fn call(&mut self, database: u8, which: u8, event: Event<u8, Payload>) -> Result<(), String> {
         self.finish(database)?;
         self.watch.tell(|| format!("database {database}: {event:?}"));
@@ -345,13 +352,22 @@ impl Sequence<'_> {
             self.watch.see("hashed ahead");
         }
         let bystander = Bystanders::before(&self.world, Some(database));
+        let takes_over = matches!(&event, Event::ChunkArrived { chunk, .. } if chunk.offset == 0)
+            && self.world.databases[usize::from(database)].state.is_running();
         let told = match event {
             Event::ChunkArrived { chunk, .. } => self.exploration.arrive(&mut self.world, chunk),
             Event::AbortRequested | Event::IdleExpired | Event::EffectsPerformed | Event::EffectFailed(_) => {
                 self.exploration.take(&mut self.world, database, event)
             }
         };
+        let state = &self.world.databases[usize::from(database)].state;
+        if takes_over && matches!(state, State::AwaitingPublication(_)) {
+            self.watch.see("a start publishes where another ran");
+        }
         self.judge(&bystander, database, told)?;
+        if which & 0x10 != 0 {
+            return Ok(());
+        }
         if which & 0x40 != 0 {
             return self.perform(database);
         }
@@ -509,6 +525,9 @@ impl Sequence<'_> {
             _ => ("older start allowed", arrived(own, 0)),
         };
         self.watch.see(name);
+        if let Event::EffectFailed(failure) = &event {
+            self.watch.see(failure.operation.name());
+        }
         self.watch.tell(|| format!("database {database}: {name}: {event:?}"));
         let step = mistakes::step(self.exploration.bugs, &LIMITS, state.clone(), event);
         let Some(Effect::Reply(reply)) = step.effects.last() else {
