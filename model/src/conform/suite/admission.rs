@@ -350,6 +350,31 @@ fn reasons(to: &mut Writer) {
             [open(), one.start(3), step],
         );
     }
+    resume_offsets(to, &one);
+    let check = source(5, "123456789");
+    to.put(
+        "SR-ADM-005/checksums-are-unsigned",
+        "checksums are told as they are, their highest bit set or not",
+        [
+            open(),
+            check.clone().declaring(u32::MAX).whole(),
+            check.declaring(1).whole(),
+        ],
+    );
+    to.put(
+        "SR-ADM-005/verdicts",
+        "verdicts name both sides, and send the source back to 0",
+        [
+            open(),
+            one.start(3),
+            one.at(3, "d", true),
+            one.start(3),
+            one.at(3, "xyz", true),
+        ],
+    );
+}
+
+fn resume_offsets(to: &mut Writer, one: &Source) {
     to.put(
         "SR-ADM-005/resume-offset",
         "a source of the running transfer is told where to go on, any other 0",
@@ -378,27 +403,6 @@ fn reasons(to: &mut Writer) {
         "SR-ADM-005/older-start",
         "an older start is sent back to 0, wherever the newer transfer is",
         [open(), one.start(3), source(4, "older").start(2)],
-    );
-    let check = source(5, "123456789");
-    to.put(
-        "SR-ADM-005/checksums-are-unsigned",
-        "checksums are told as they are, their highest bit set or not",
-        [
-            open(),
-            check.clone().declaring(u32::MAX).whole(),
-            check.declaring(1).whole(),
-        ],
-    );
-    to.put(
-        "SR-ADM-005/verdicts",
-        "verdicts name both sides, and send the source back to 0",
-        [
-            open(),
-            one.start(3),
-            one.at(3, "d", true),
-            one.start(3),
-            one.at(3, "xyz", true),
-        ],
     );
 }
 
