@@ -324,7 +324,6 @@ fn refusals(to: &mut Writer) {
     );
 }
 
-#[expect(clippy::too_many_lines, reason = "a list")]
 fn reasons(to: &mut Writer) {
     let one = source(5, "abcdef");
     let order = [
