@@ -114,8 +114,9 @@ fn the_shipped_receiver_follows_what_is_drawn_combined_and_enumerated() {
 
 #[test]
 fn a_report_of_a_part_lists_what_was_asked_for_and_counts_the_rest() {
+    type Make<'a> = &'a dyn Fn() -> Box<dyn Receiver>;
     let broken = || -> Box<dyn Receiver> { Box::new(Seeded::<Crc32c>::new(Bug::GapAccepted.into())) };
-    let makes: [(&dyn Fn() -> Box<dyn Receiver>, &str); 2] = [
+    let makes: [(Make<'_>, &str); 2] = [
         (
             &reference,
             "pass: 1 clause passes, 0 fail, 0 unsupported, 0 not visible here; 1 scenario in ",
