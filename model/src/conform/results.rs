@@ -232,7 +232,7 @@ pub fn blank() -> Vec<ClauseResult> {
 }
 
 /// Of a clause that can be seen, and was not.
-pub const NO_SCENARIO: &str = "no scenario of it could be run";
+pub const NO_SCENARIO: &str = "no scenario of it was run";
 
 /// Why a clause cannot be seen through a door, where no scenario shows it.
 #[must_use]
