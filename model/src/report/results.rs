@@ -114,6 +114,20 @@ pub enum SystemVerdict {
 }
 
 impl SystemVerdict {
+    /// The rules that are broken.
+    #[must_use]
+    pub fn broken_rules(&self) -> &[String] {
+        match self {
+            Self::Violated(rules) => rules,
+            Self::Holds
+            | Self::Simulated
+            | Self::Vacuous(_)
+            | Self::CountChanged { .. }
+            | Self::EnginesDiffer { .. }
+            | Self::NotRun => &[],
+        }
+    }
+
     /// How it reads.
     #[must_use]
     pub const fn tone(&self) -> Tone {

@@ -7,6 +7,8 @@
 mod drawings;
 mod tables;
 
+use std::collections::BTreeSet;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::results::{Results, SystemVerdict, Tone, Verdict};
@@ -61,6 +63,11 @@ fn header(results: &Results) -> Markup {
         Verdict::NothingRan => ("bad", "Nothing was run: this page proves nothing."),
         Verdict::CouldNotCheck => ("bad", "The check itself could not be done: this page proves nothing."),
     };
+    let broken: BTreeSet<&String> = results
+        .systems
+        .iter()
+        .flat_map(|system| system.verdict.broken_rules())
+        .collect();
     let failed_systems = results.systems.iter().filter(|system| !system.verdict.passed()).count();
     let survived = results.bugs.iter().filter(|bug| !bug.is_caught).count();
     let with_tone = |wanted: Tone| {
@@ -76,6 +83,9 @@ fn header(results: &Results) -> Markup {
         header {
             h1 { "Gate: " span class={ "verdict " (class) } { (results.verdict.word()) } }
             p { (meaning) }
+            @if !broken.is_empty() {
+                ul { @for rule in &broken { li { strong { (rule) } } } }
+            }
             @if simulated > 0 {
                 p { (simulated) " systems were simulated, not exhausted: that nothing broke in them proves nothing." }
             }
@@ -226,6 +236,20 @@ mod tests {
         let survived = BugResult::default();
         let text = bug_row(0, &survived, &[]).into_string();
         assert!(text.contains(r#"<span class="word bad">SURVIVED</span>"#), "{text}");
+    }
+
+    #[test]
+    fn what_is_broken_stands_beside_the_verdict_once() {
+        let broken = || SystemResult {
+            verdict: SystemVerdict::Violated(vec!["SR-OFF-003 a rule".to_owned()]),
+            ..SystemResult::default()
+        };
+        let text = page(&Results {
+            systems: vec![broken(), broken()],
+            ..Results::default()
+        });
+        let (header, _) = text.split_once("</header>").expect("a header");
+        assert_eq!(header.matches("SR-OFF-003 a rule").count(), 1, "{header}");
     }
 
     #[test]
