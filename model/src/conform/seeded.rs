@@ -38,7 +38,7 @@ pub struct Seeded<D> {
     bugs: Bugs,
     receive: Option<PathBuf>,
     /// Held for as long as the directory is open.
-    lock: Option<File>,
+    lock: Option<Lock>,
     databases: BTreeMap<DatabaseId, Held<D>>,
     next: Option<Armed>,
 }
@@ -284,8 +284,20 @@ impl<D: Digest> Seeded<D> {
     fn lock(&mut self, receive: &Path) -> std::io::Result<()> {
         let directory = File::open(receive)?;
         rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
-        self.lock = Some(directory);
+        self.lock = Some(Lock(directory));
         Ok(())
+    }
+}
+
+/// A locked directory.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Not left to the close: a child that another thread starts holds a copy of the descriptor, and with
+        // it the lock, until it becomes another program.
+        let _unlocked = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
     }
 }
 
