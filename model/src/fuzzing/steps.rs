@@ -218,7 +218,8 @@ impl Sequence<'_> {
     fn take(&mut self, [kind, which, a, b]: [u8; 4]) -> Result<(), String> {
         let database = which & 1;
         match kind % 21 {
-            20 => {
+            // Many states are made for it: one word in eight of its kind, the others are a chunk.
+            20 if a & 7 == 0 => {
                 let state = &self.world.databases[usize::from(database)].state;
                 self.watch
                     .tell(|| format!("database {database}: what may not follow {state:?} is refused"));
