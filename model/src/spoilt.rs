@@ -371,29 +371,32 @@ fn from_publication(before: &AwaitingPublication<u8>) -> Vec<(&'static str, Caus
             removing(other, Standing::Ours),
         ),
         ("a failed attempt goes on", Cause::Failed, goes_on),
-        ("a start before the last event is through", Cause::Start, removal()),
-        (
-            "a chunk before the last event is through",
-            Cause::Continuation,
-            removal(),
-        ),
-        ("an abort before the last event is through", Cause::Abort, removal()),
-        ("an expiry before the last event is through", Cause::Expiry, removal()),
     ];
     if latest != committed {
         leaps.push(("a commit is not remembered", Cause::Performed, idle(latest, memory)));
     }
+    leaps.extend(too_early(&removal()));
     leaps
+}
+
+/// One event is finished before the next.
+fn too_early(to: &State<u8>) -> [(&'static str, Cause, State<u8>); 4] {
+    [
+        ("a start before the last event is through", Cause::Start),
+        ("a chunk before the last event is through", Cause::Continuation),
+        ("an abort before the last event is through", Cause::Abort),
+        ("an expiry before the last event is through", Cause::Expiry),
+    ]
+    .map(|(why, cause)| (why, cause, to.clone()))
 }
 
 fn from_removal(before: &AwaitingRemoval<u8>) -> Vec<(&'static str, Cause, State<u8>)> {
     let (latest, other) = (&before.latest, &Some(another_commit()));
-    let ended = || idle(latest, Memory::Nothing);
     let (wrong, another_standing) = match before.standing {
         Standing::Ours => (Memory::Nothing, Standing::NotOurs),
         Standing::NotOurs => (Memory::RemovalOwed, Standing::Ours),
     };
-    vec![
+    let mut leaps = vec![
         (
             "a removal that worked stays owed",
             Cause::Performed,
@@ -419,9 +422,7 @@ fn from_removal(before: &AwaitingRemoval<u8>) -> Vec<(&'static str, Cause, State
             Cause::Performed,
             receiving(latest, another_snapshot(0)),
         ),
-        ("a start before the last event is through", Cause::Start, ended()),
-        ("a chunk before the last event is through", Cause::Continuation, ended()),
-        ("an abort before the last event is through", Cause::Abort, ended()),
-        ("an expiry before the last event is through", Cause::Expiry, ended()),
-    ]
+    ];
+    leaps.extend(too_early(&idle(latest, Memory::Nothing)));
+    leaps
 }

@@ -31,14 +31,11 @@ use snapshot_receiver_model::exploration::Exploration;
 use snapshot_receiver_model::properties::states;
 use snapshot_receiver_model::search::follow;
 
-use support::{passes, plan, python, quick, root, run, scratch};
+use support::{passes, plan, python, quick, root, run, scratch, skipped};
 
 #[test]
 fn the_plain_receiver_in_python_passes_every_clause_that_can_be_seen() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let adapter = root().join("conformance/adapters/adapter.py");
     let results = passes(&format!("{python} {}", adapter.display()));
     assert_eq!(results.count(ClauseVerdict::Fail), 0, "{}", report::terminal(&results));
@@ -53,10 +50,7 @@ fn the_plain_receiver_in_python_passes_every_clause_that_can_be_seen() {
 
 #[test]
 fn a_receiver_that_does_as_little_as_it_may_breaks_no_clause_that_must_be_kept() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let results = passes(&format!(
         "{python} {}",
         root().join("conformance/others/minimal.py").display()
@@ -80,7 +74,7 @@ fn the_plain_receiver_in_c_passes() {
     match built {
         Ok(status) => assert!(status.success(), "it does not build"),
         Err(error) => {
-            eprintln!("SKIPPED: there is no C compiler here: {error}");
+            skipped(&format!("there is no C compiler here: {error}"));
             return;
         }
     }
@@ -185,7 +179,7 @@ fn right_receivers_of_other_makes_break_no_clause_that_must_be_kept() {
         };
         let is_there = Command::new(interpreter).arg("--version").output().is_ok();
         let Some(interpreter) = own.filter(|_| is_there) else {
-            eprintln!("SKIPPED: there is no {interpreter} here");
+            skipped(&format!("there is no {interpreter} here"));
             continue;
         };
         let adapter = root().join("conformance/others").join(file);
@@ -196,10 +190,7 @@ fn right_receivers_of_other_makes_break_no_clause_that_must_be_kept() {
 /// The plain receiver, changed to use what the clauses leave free.
 #[test]
 fn right_receivers_that_use_every_freedom_break_no_clause_that_must_be_kept() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let varied = root().join("conformance/others/varied.py");
     for name in ["OtherAnswers", "OtherFiles"] {
         let results = passes(&format!("{python} {} {name}", varied.display()));
@@ -215,10 +206,7 @@ fn right_receivers_that_use_every_freedom_break_no_clause_that_must_be_kept() {
 /// What a closing could not remove was blamed on the opening of another directory: on SR-PUB-005.
 #[test]
 fn an_opening_that_tells_a_failed_removal_is_blamed_on_what_removed() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let broken = root().join("conformance/broken/broken.py");
     let of_openings = |about: &About| {
         let clauses = ["SR-REC-001", "SR-REC-002", "SR-REC-004", "SR-ERR-005", "SR-PUB-005"];
@@ -274,10 +262,7 @@ fn gate(arguments: &[&str]) -> (i32, String) {
 
 #[test]
 fn the_gate_ends_with_the_documented_codes_and_leaves_nothing() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let scratch = tempfile::tempdir().expect("a directory");
     let made = tempfile::tempdir().expect("a directory");
     let (place, failures) = (scratch.path().display().to_string(), made.path().display().to_string());
@@ -316,10 +301,7 @@ fn the_gate_ends_with_the_documented_codes_and_leaves_nothing() {
 
 #[test]
 fn the_json_report_has_the_documented_keys_and_a_failure_all_that_is_needed_to_see_it_again() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let made = tempfile::tempdir().expect("a directory");
     let (json, failures) = (made.path().join("report.json"), made.path().display().to_string());
     let command = format!("{python} conformance/broken/broken.py GapAccepted");
@@ -378,10 +360,7 @@ fn the_json_report_has_the_documented_keys_and_a_failure_all_that_is_needed_to_s
 
 #[test]
 fn an_adapter_that_misbehaves_is_told_as_broken_and_leaves_no_process() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let bad = root().join("conformance/broken/bad.py");
     let cases = [
         ("nonsense", "nonsense"),

@@ -23,7 +23,7 @@ use snapshot_receiver_model::conform::talk::About;
 use snapshot_receiver_model::layers;
 use snapshot_receiver_model::report::results::BugResult;
 
-use support::{python, root, run};
+use support::{python, root, run, skipped};
 
 /// The seeded bugs that this door cannot show, and why.
 const HIDDEN: &[(Bug, &str)] = &[
@@ -273,7 +273,7 @@ fn in_python(python: &str, name: &str, clause: &str) -> Option<Tooth> {
     let results = run(&command, Duration::from_secs(30), of_clause);
     let no_mount = results.skipped.iter().any(|line| line.contains("no small file system"));
     if name == "FullNotToldApart" && no_mount {
-        eprintln!("SKIPPED: {name}: no small file system can be mounted here");
+        skipped(&format!("{name}: no small file system can be mounted here"));
         return None;
     }
     let mut tooth = bite(name, &[clause], &results);
@@ -281,7 +281,7 @@ fn in_python(python: &str, name: &str, clause: &str) -> Option<Tooth> {
         match in_system_calls(&command, clause) {
             Ok(caught_by) => tooth.caught_by = caught_by,
             Err(why) => {
-                eprintln!("SKIPPED: {name}: {why}");
+                skipped(&format!("{name}: {why}"));
                 return None;
             }
         }
@@ -293,10 +293,7 @@ fn in_python(python: &str, name: &str, clause: &str) -> Option<Tooth> {
 /// before the test; with names in place of `all`, the lines of the others stay.
 #[test]
 fn broken_receivers_in_python_are_caught_by_the_clause_that_they_break() {
-    let Some(python) = python() else {
-        eprintln!("SKIPPED: there is no python3 here");
-        return;
-    };
+    let Some(python) = python() else { return };
     let broken = root().join("conformance/broken/broken.py");
     let listed = Command::new(&python).arg(&broken).output().expect("the list").stdout;
     let listed = String::from_utf8(listed).expect("text");

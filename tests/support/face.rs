@@ -10,10 +10,9 @@ use futures_util::stream;
 use snapshot_receiver::executor::Storage;
 use snapshot_receiver::protocol::{DatabaseId, Envelope, OlderStart, State};
 use snapshot_receiver::tokio::StreamError;
-use snapshot_receiver::{Options, ReceiveError, SnapshotReceiver};
+use snapshot_receiver::{ReceiveError, SnapshotReceiver};
 use snapshot_receiver_model::bugs::Bugs;
-use snapshot_receiver_model::harness::subject::{Aborted, OnReport, Subject, Told};
-use snapshot_receiver_model::harness::{LIMITS, TRANSFERS_MAX};
+use snapshot_receiver_model::harness::subject::{Aborted, OnReport, Subject, Told, options};
 use tokio::runtime::{Builder, Runtime};
 
 /// See the head of this file.
@@ -31,15 +30,11 @@ where
     S: Storage<Partial: Send> + Clone + Send + 'static,
 {
     fn open(storage: S, _: Bugs, on_report: OnReport) -> Result<Self, String> {
-        let mut options = Options::default()
-            .transfers_max(TRANSFERS_MAX)
-            .idle_timeout(None)
-            .on_progress(on_report);
-        options.limits = LIMITS;
         let runtime = Builder::new_current_thread()
             .build()
             .map_err(|error| error.to_string())?;
-        let receiver = SnapshotReceiver::with_storage(storage, "", options).map_err(|error| error.to_string())?;
+        let receiver =
+            SnapshotReceiver::with_storage(storage, "", options(on_report)).map_err(|error| error.to_string())?;
         Ok(Self {
             runtime,
             receiver,

@@ -110,18 +110,24 @@ pub trait Subject<S>: Sized {
     fn state(&self, database: &DatabaseId) -> Result<State, String>;
 }
 
+/// The options of every receiver that the harness drives.
+#[must_use]
+pub fn options(on_report: OnReport) -> Options {
+    let mut options = Options::default()
+        .transfers_max(TRANSFERS_MAX)
+        .idle_timeout(None)
+        .on_progress(on_report);
+    options.limits = LIMITS;
+    options
+}
+
 /// The shipped receiver. Bugs are seeded below it, in its storage.
 impl<S> Subject<S> for Receiver<S>
 where
     S: Storage<Partial: Send> + Clone + Send + 'static,
 {
     fn open(storage: S, _: Bugs, on_report: OnReport) -> Result<Self, String> {
-        let mut options = Options::default()
-            .transfers_max(TRANSFERS_MAX)
-            .idle_timeout(None)
-            .on_progress(on_report);
-        options.limits = LIMITS;
-        Self::with_storage(storage, "", options).map_err(|error| error.to_string())
+        Self::with_storage(storage, "", options(on_report)).map_err(|error| error.to_string())
     }
 
     fn chunk(&mut self, envelope: Envelope<Vec<u8>>, older: OlderStart) -> Told {

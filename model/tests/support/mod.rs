@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -18,14 +19,27 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A Python interpreter itself, not a script that looks for one: adapters are started often.
+/// A Python interpreter itself, not a script that looks for one: adapters are started often. Where there is
+/// none, that is told.
 pub(crate) fn python() -> Option<String> {
     let output = Command::new("python3")
         .args(["-c", "import sys; print(sys.executable)"])
-        .output()
-        .ok()?;
-    let found = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !found.is_empty()).then_some(found)
+        .output();
+    let found = output.ok().filter(|output| output.status.success());
+    let found = found.and_then(|output| String::from_utf8(output.stdout).ok());
+    let found = found
+        .map(|found| found.trim().to_owned())
+        .filter(|found| !found.is_empty());
+    if found.is_none() {
+        skipped("there is no python3 here");
+    }
+    found
+}
+
+/// Tells what is not run, also where what tests print is captured.
+pub(crate) fn skipped(why: &str) {
+    // Where standard error is closed, nobody reads it.
+    let _told = writeln!(io::stderr(), "SKIPPED: {why}");
 }
 
 /// A run as the tests of the kit make it.
