@@ -130,13 +130,11 @@ fn list() -> io::Result<u8> {
         writeln!(out, "{:<16} {}", target.name, target.about)?;
         for planted in PLANTED.iter().filter(|planted| planted.target == target.name) {
             let claim = planted.claim();
-            writeln!(
-                out,
-                "    {:<28} breaks {:<24} {}",
-                claim.name,
-                claim.clauses.join(" "),
-                claim.about
-            )?;
+            let breaks = match claim.clauses {
+                [] => "of a parser".to_owned(),
+                clauses => format!("breaks {}", clauses.join(" ")),
+            };
+            writeln!(out, "    {:<28} {breaks:<31} {}", claim.name, claim.about)?;
         }
     }
     writeln!(

@@ -83,7 +83,9 @@ pub fn terminal(results: &Results) -> String {
         );
         put(&mut text, format_args!("features  {}\n", about.features.join(" ")));
     }
-    for clause in results.listed() {
+    // Where the adapter broke before the first scenario, nothing is known of any clause.
+    let is_known = results.scenarios_run > 0 || results.broken.is_empty();
+    for clause in results.listed().filter(|_| is_known) {
         let shown = match clause.verdict {
             ClauseVerdict::Fail if clause.known.is_some() => "known",
             ClauseVerdict::Fail => "FAIL",
@@ -103,7 +105,7 @@ pub fn terminal(results: &Results) -> String {
         );
         put(&mut text, format_args!("{}\n", line.trim_end()));
     }
-    if let Some(line) = unlisted_line(results) {
+    if let Some(line) = unlisted_line(results).filter(|_| is_known) {
         put(&mut text, format_args!("{line}\n"));
     }
     for clause in results.listed() {
@@ -153,6 +155,7 @@ pub fn last_line(results: &Results) -> String {
         RunVerdict::Pass => "pass",
         RunVerdict::Fail => "FAIL",
         RunVerdict::Broken => "BROKEN",
+        RunVerdict::NothingRan if results.scenarios_run > 0 => "NO CLAUSE PASSED",
         RunVerdict::NothingRan => "NOTHING RAN",
     };
     format!("{verdict}: {figures}")
