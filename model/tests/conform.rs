@@ -403,11 +403,11 @@ fn an_adapter_that_misbehaves_is_told_as_broken_and_leaves_no_process() {
     assert_eq!(none.verdict(), RunVerdict::Broken, "{}", report::terminal(&none));
 }
 
-/// `conformance/counterexamples.txt` has one of each seeded bug. To hunt them anew after a change of the
+/// `model/src/conform/counterexamples.txt` has one of each seeded bug. To hunt them anew after a change of the
 /// model: `WRITE_COUNTEREXAMPLES=1` before the test.
 #[test]
 fn every_seeded_bug_has_a_counterexample_that_still_breaks_its_rule() {
-    let path = root().join("conformance/counterexamples.txt");
+    let path = root().join("model/src/conform/counterexamples.txt");
     if std::env::var_os("WRITE_COUNTEREXAMPLES").is_some() {
         let found = Bug::ALL.iter().filter_map(|bug| counterexample(*bug));
         let text: Vec<String> = found.map(|trace| trace.text()).collect();

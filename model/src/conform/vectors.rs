@@ -23,7 +23,7 @@ use super::tree::{Node, Tree};
 use crate::clauses::CLAUSES;
 
 /// What a file of vectors looks like.
-pub const SCHEMA: &str = include_str!("../../../tests/vectors/v1/schema.json");
+pub const SCHEMA: &str = include_str!("schema.json");
 
 /// Scenarios of more steps are for a runner.
 const STEPS_MAX: usize = 100;
@@ -73,12 +73,8 @@ pub fn files(scenarios: &[Scenario]) -> Vec<(String, String)> {
             format!("{head},\"scenarios\":[\n{lines}\n]}}\n"),
         ));
     }
-    let hashes: BTreeMap<&str, String> = files
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .chain([("schema.json", SCHEMA)])
-        .map(|(name, text)| (name, hash(text)))
-        .collect();
+    files.push(("schema.json".to_owned(), SCHEMA.to_owned()));
+    let hashes: BTreeMap<&str, String> = files.iter().map(|(name, text)| (name.as_str(), hash(text))).collect();
     let manifest = json!({ "version": 1, "hash": "sha256", "files": hashes });
     files.push(("manifest.json".to_owned(), format!("{manifest:#}\n")));
     files

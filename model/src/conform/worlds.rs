@@ -5,7 +5,7 @@
 //! a door cannot do is done as far as it goes: a crash is a kill, at rest or inside the call that was
 //! in flight; a failing opening is left out. Refuses to know: what must be answered.
 //!
-//! `conformance/counterexamples.txt` has the traces, one after the other as [`Trace`] writes them. A
+//! `counterexamples.txt` has the traces, one after the other as [`Trace`] writes them. A
 //! test holds them against the bugs: each still breaks its rule, and no bug is without one.
 
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::trace::{HEADING, Trace, TraceError};
 use crate::world::{Action, World};
 
 /// The traces, as they are kept.
-pub const COUNTEREXAMPLES: &str = include_str!("../../../conformance/counterexamples.txt");
+pub const COUNTEREXAMPLES: &str = include_str!("counterexamples.txt");
 
 /// How long after a chunk was sent the process is killed, where a crash fell into it.
 const KILL_MICROS: u64 = 300;
