@@ -375,7 +375,10 @@ fn the_gate_fails_with_100_and_its_trace_breaks_the_same_rule_again() {
 
 #[test]
 fn a_counterexample_to_liveness_says_how_a_well_behaved_source_gets_stuck() {
-    let output = gate(&["--system", "empty/weak/fresh/2+2", "--bug", "NeverDone"]);
+    let dir = tempfile::tempdir().expect("a directory");
+    let traces = dir.path().to_string_lossy().into_owned();
+    let label = "empty/weak/fresh/2+2";
+    let output = gate(&["--system", label, "--bug", "NeverDone", "--traces", &traces]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(100), "{text}");
     for part in [
