@@ -1,8 +1,8 @@
 //! SPEC.md and README.md against the project: what they name is there.
 //!
 //! Guarantees: the clauses' prose and table in SPEC.md are those of the model; every function and
-//! test that the table names exists; no clause is without a check; no id is lost. Refuses to
-//! know: whether a test is a good one; the seeded bugs say that.
+//! test that the table names exists; no clause is without a check; no id is lost; figures of the README that
+//! stand elsewhere too are the same there. Refuses to know: whether a test is a good one; the seeded bugs say that.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -202,6 +202,41 @@ fn the_table_of_worlds_in_the_readme_has_the_bounds_of_each() {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
         assert_eq!(cells[3..5], [quick.join(", "), full.join(", ")], "{}", system.name);
     }
+}
+
+/// The file says what was measured; the README may not say more.
+#[test]
+fn the_figures_of_mutants_in_the_readme_are_those_of_their_table() {
+    let (mutants, readme) = (read("model/MUTANTS.md"), read("README.md"));
+    let mut files = [0_usize; 7];
+    let mut all = [0_usize; 7];
+    for line in mutants.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let figures: Vec<usize> = cells.iter().filter_map(|cell| cell.parse().ok()).collect();
+        let Ok(figures) = <[usize; 7]>::try_from(figures) else {
+            continue;
+        };
+        assert_eq!(figures[0], figures[1..].iter().sum::<usize>(), "{line}");
+        if cells[1] == "**all**" {
+            all = figures;
+        } else if !cells[1].starts_with("**") {
+            files.iter_mut().zip(figures).for_each(|(sum, figure)| *sum += figure);
+        }
+    }
+    assert_eq!(files, all, "the rows of the files, and of all");
+    let [made, caught, timeout, missed, equivalent, unviable, not_run] = all;
+    let words: Vec<&str> = readme.split_whitespace().collect();
+    let readme = words.join(" ");
+    for figure in [
+        format!("{made} in all, {equivalent} are equivalent, {unviable} do not compile and {not_run} are constants"),
+        format!(
+            "The other {} were run, and tests detect every one",
+            caught + timeout + missed
+        ),
+    ] {
+        assert!(readme.contains(&figure), "README.md does not say {figure:?}");
+    }
+    assert_eq!(missed, 0, "tests detect every one");
 }
 
 #[test]
