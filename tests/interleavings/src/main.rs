@@ -126,6 +126,7 @@ fn usage() -> ExitCode {
     );
     for (name, preemptions_max) in scenarios() {
         match preemptions_max {
+            Some(1) => eprintln!("  {name} (loom: at most 1 preemption)"),
             Some(bound) => eprintln!("  {name} (loom: at most {bound} preemptions)"),
             None => eprintln!("  {name}"),
         }

@@ -106,3 +106,25 @@ fn write_results(results: &[(&Bug, bool)], lie_is_caught: bool) {
     let report = json!({ "bugs": bugs, "lies": lies });
     fs::write(directory.join("shell.json"), format!("{report:#}\n")).expect("written");
 }
+
+#[test]
+fn the_readme_counts_the_scenarios_and_the_mistakes() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).expect("the readme");
+    let words: Vec<&str> = readme.split_whitespace().collect();
+    let readme = words.join(" ");
+    let scenarios = scenarios();
+    let bounds: Vec<usize> = scenarios
+        .iter()
+        .filter_map(|(_, preemptions_max)| *preemptions_max)
+        .collect();
+    let (least, most) = (bounds.iter().min().expect("one"), bounds.iter().max().expect("one"));
+    for figure in [
+        format!("loom explores {} small scenarios", scenarios.len()),
+        format!("{} of them with at most {least} to {most} preemptions", bounds.len()),
+        format!("which explores {} scenarios", scenarios.len()),
+        format!("{} mistakes in the shell", BUGS.len()),
+    ] {
+        assert!(readme.contains(&figure), "README.md does not say {figure:?}");
+    }
+}
