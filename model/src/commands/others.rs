@@ -105,13 +105,17 @@ fn tell_layers(bugs: &[BugResult]) {
         let caught = of_layer.values().filter(|is_caught| **is_caught).count();
         let claims = layer.claims.map_or(Vec::new(), |claims| claims());
         let not_run = claims.iter().filter(|claim| !of_layer.contains_key(claim.name)).count();
-        println!(
-            "{}: {caught} of {} bugs caught, {} survived, {not_run} not run (`{}` runs them)",
-            layer.name,
-            of_layer.len() + not_run,
-            of_layer.len() - caught,
-            layer.command
-        );
+        let (name, command) = (layer.name, layer.command);
+        // That a layer has no results is told at the end, with the reason.
+        if of_layer.is_empty() {
+            continue;
+        }
+        let (all, survived) = (of_layer.len() + not_run, of_layer.len() - caught);
+        let missing = match not_run {
+            0 => String::new(),
+            _ => format!(", {not_run} not run (`{command}` runs them)"),
+        };
+        println!("{name}: {caught} of {all} bugs caught, {survived} survived{missing}");
     }
 }
 
