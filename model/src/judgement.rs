@@ -147,6 +147,9 @@ impl<D: Digest> Exploration<D> {
         if effects.iter().filter(follows).count() != usize::from(commits) {
             return Some(Breach::FollowingOutOfStep);
         }
+        if !counts_from_its_report(before, cause, after, effects) {
+            return Some(Breach::ReportOutOfStep);
+        }
         let answer = effects.iter().find_map(|effect| match effect {
             Effect::Reply(reply) => Some(reply),
             Effect::Create
@@ -295,4 +298,34 @@ fn repeats(last: &FinalChunk<u8>, chunk: &Chunk<u8, Payload>) -> bool {
         length: chunk.data().len() as u64,
     };
     chunk.done && arrived == *last
+}
+
+/// SR-PRG-001: the bytes that count as reported are those of the latest report of the attempt.
+fn counts_from_its_report<D: Digest>(
+    before: &State<u8, D>,
+    cause: Cause,
+    after: &State<u8, D>,
+    effects: &Effects<u8, Payload>,
+) -> bool {
+    let State::AwaitingChunk(phase) = after else {
+        return true;
+    };
+    let reported = effects.iter().find_map(|effect| match effect {
+        Effect::Report(Progress::Bootstrapping { bytes_done, .. }) => Some(*bytes_done),
+        Effect::Create
+        | Effect::Write { .. }
+        | Effect::Sync
+        | Effect::Publish(_)
+        | Effect::SyncDirectory
+        | Effect::Remove
+        | Effect::Report(Progress::Following)
+        | Effect::Reply(_) => None,
+    });
+    let earlier = match (before, cause) {
+        // A refused start changes nothing.
+        (State::AwaitingChunk(before), Cause::Start) if before == phase => before.reported_bytes,
+        (State::AwaitingChunk(before), Cause::Continuation) => before.reported_bytes,
+        (_, _) => 0,
+    };
+    phase.reported_bytes == reported.unwrap_or(earlier)
 }

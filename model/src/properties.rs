@@ -275,7 +275,8 @@ pub fn rules<D: Digest>() -> Vec<Rule<D>> {
             Witness::ProgressReported,
             |_, world| {
                 let mut states = world.databases.iter().map(|database| &database.state);
-                states.all(|state| invariants(&LIMITS, state).is_ok())
+                let in_step = states.all(|state| invariants(&LIMITS, state).is_ok());
+                in_step && !world.breaches.contains(Breach::ReportOutOfStep)
             },
         ),
         rule(

@@ -244,6 +244,7 @@ fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, S
     let vanished = || idle(latest, Memory::Nothing);
     let of_another_database = another_snapshot(before.identity.database.number().wrapping_add(1));
     let more = || with_a_byte(before, |_| ());
+    let disowned = || removing(latest, Standing::NotOurs);
     let mut leaps = vec![
         ("a transfer vanishes at a start", Cause::Start, vanished()),
         ("a transfer vanishes at its next chunk", Cause::Continuation, vanished()),
@@ -264,6 +265,10 @@ fn from_chunk(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, Cause, S
             Cause::Abort,
             removing(other, Standing::Ours),
         ),
+        ("a verdict on a start disowns the partial", Cause::Start, disowned()),
+        ("a verdict disowns the partial", Cause::Continuation, disowned()),
+        ("an abort disowns the partial", Cause::Abort, disowned()),
+        ("an expiry disowns the partial", Cause::Expiry, disowned()),
         ("effects of nobody bring bytes", Cause::Performed, more()),
         ("a failed transfer goes on", Cause::Failed, more()),
         (
@@ -316,6 +321,10 @@ fn continued_wrongly(before: &AwaitingChunk<u8, Crc32c>) -> Vec<(&'static str, S
         ("a chunk elsewhere ends it", publishing(&before.latest, elsewhere)),
         ("another snapshot ends it", publishing(&before.latest, of_another)),
     ];
+    if before.received_bytes > before.reported_bytes {
+        let between = with_a_byte(before, |after| after.reported_bytes = before.received_bytes);
+        wrong.push(("a report of where no chunk ended", between));
+    }
     if before.reported_bytes > 0 {
         let taken_back = with_a_byte(before, |after| after.reported_bytes -= 1);
         wrong.push(("a report is taken back", taken_back));

@@ -435,6 +435,34 @@ const FAMILIES: &[Family] = &[
         ],
     },
     Family {
+        name: "mixed",
+        about: "a snapshot whose chunks end between two reports, and a newer one of a single chunk; damage on the way",
+        plans: &[
+            Plan {
+                chunks: &[1, 2, 1, 0],
+                ..BASE
+            },
+            Plan {
+                bytes: b"x",
+                chunks: &[1],
+                snapshot_lsn: 6,
+                ..BASE
+            },
+        ],
+        transfers_max: DATABASES_MAX,
+        corruption: Corruption::Payload,
+        reaches: &[
+            Witness::Damaged,
+            Witness::CrcVerdict,
+            Witness::Replaced,
+            Witness::StaleRefused,
+        ],
+        bounds: &[
+            bounds(Quick, Weak, Fresh, 2, 2, 393_803),
+            bounds(Full, Ordered, Old, 3, 3, 845_476),
+        ],
+    },
+    Family {
         name: "large",
         about: "two databases with two snapshots each and everything that goes wrong at once: simulated, not exhausted",
         plans: &[

@@ -191,6 +191,8 @@ pub enum Breach {
     CauseHidden,
     /// SR-PRG-002: `Following` was reported without a durable commit, or a commit without it.
     FollowingOutOfStep,
+    /// SR-PRG-001: the count to the next report does not begin where the last one was made.
+    ReportOutOfStep,
     /// SR-IDN-002: an event of one database changed another's transfer or files.
     OtherDatabaseTouched,
     /// SR-LEN-001: too few bytes were not judged as that.

@@ -55,6 +55,7 @@ const HIDDEN: &[(Bug, &str)] = &[
     ),
     (Bug::CommitForgotten, "a forgotten commit is exempt"),
     (Bug::ReportCounterReset, "reports are not visible here"),
+    (Bug::ReportCountRounded, "reports are not visible here"),
     (Bug::RestartKeepsReports, "reports are not visible here"),
     (Bug::ReportsRunAhead, "reports are not visible here"),
     (Bug::FollowingEarly, "reports are not visible here"),

@@ -115,7 +115,8 @@ fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T
         (AwaitingChunk(before), Cause::Start) => match to {
             AwaitingStart(_) => false,
             AwaitingChunk(after) => before.identity.database == after.identity.database,
-            AwaitingPublication(_) | AwaitingRemoval(_) => true,
+            AwaitingPublication(_) => true,
+            AwaitingRemoval(after) => after.standing == Standing::Ours,
         },
         // SR-OFF-003, SR-OFF-004, SR-IDN-001: bytes are only added, to the same snapshot.
         (AwaitingChunk(before), Cause::Continuation) => match to {
@@ -124,14 +125,18 @@ fn valid_phases<T: Symbol, D: Eq>(from: &State<T, D>, cause: Cause, to: &State<T
                 before.identity == after.identity
                     && before.received_bytes < after.received_bytes
                     && before.reported_bytes <= after.reported_bytes
+                    // SR-PRG-001: a report counts anew from where it was made.
+                    && [before.reported_bytes, after.received_bytes].contains(&after.reported_bytes)
             }
             AwaitingPublication(after) => {
                 after.final_chunk.identity == before.identity && after.final_chunk.offset == before.received_bytes
             }
-            AwaitingRemoval(_) => true,
+            AwaitingRemoval(after) => after.standing == Standing::Ours,
         },
-        // SR-ABT-001, SR-CON-006.
-        (AwaitingChunk(_), Cause::Abort | Cause::Expiry) => matches!(to, AwaitingRemoval(_)),
+        // SR-ABT-001, SR-CON-006, SR-ERR-005: what a transfer leaves is its own, and owed until it is gone.
+        (AwaitingChunk(_), Cause::Abort | Cause::Expiry) => {
+            matches!(to, AwaitingRemoval(after) if after.standing == Standing::Ours)
+        }
         (AwaitingChunk(_), Cause::Performed) => false,
         // SR-ERR-001: the attempt ends, whichever call failed.
         (AwaitingChunk(_) | AwaitingPublication(_), Cause::Failed) => match to {

@@ -10,7 +10,8 @@ use snapshot_receiver::executor::{
 };
 use snapshot_receiver::protocol::{
     AwaitingStart, Chunk, DatabaseId, Digest, Effect, Effects, Ending, Event, Failure, FailureKind, Limits, Memory,
-    OlderStart, Operation, Progress, Rejection, Reply, State, Step, Symbol, Vacancy, Verified, step as shipped_step,
+    OlderStart, Operation, Progress, Rejection, Reply, Standing, State, Step, Symbol, Vacancy, Verified,
+    step as shipped_step,
 };
 
 use super::{Bug, Bugs};
@@ -61,7 +62,7 @@ pub fn step<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
     let step = shipped_step(&limits, state, event);
     let step = mistaken_end(bugs, &before, &told, step);
     let step = mistaken_order(bugs, step);
-    mistaken_state_after(bugs, &before, &told, step)
+    mistaken_state_after(bugs, &limits, &before, &told, step)
 }
 
 /// What the bugs have forgotten or mixed up before the event.
@@ -311,6 +312,7 @@ fn mistaken_order<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(bugs: Bugs, mut 
 /// What the bugs remember wrongly of what happened.
 fn mistaken_state_after<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
     bugs: Bugs,
+    limits: &Limits,
     before: &State<T, D>,
     told: &Told<T, B>,
     mut step: Step<T, B, D>,
@@ -348,6 +350,11 @@ fn mistaken_state_after<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
                 step.state = State::AwaitingStart(AwaitingStart { latest, memory });
             }
         }
+        (State::AwaitingChunk(_), Told::Chunk(chunk), State::AwaitingRemoval(after))
+            if chunk.offset == 0 && bugs.has(Bug::RestartDisownsPartial) =>
+        {
+            after.standing = Standing::NotOurs;
+        }
         (State::AwaitingPublication(phase), Told::Performed, State::AwaitingStart(after))
             if bugs.has(Bug::CommitForgotten) =>
         {
@@ -364,6 +371,9 @@ fn mistaken_state_after<T: Symbol, B: AsRef<[u8]> + Clone, D: Digest>(
     if let State::AwaitingChunk(phase) = &mut step.state {
         if bugs.has(Bug::ReportCounterReset) {
             phase.reported_bytes = 0;
+        }
+        if bugs.has(Bug::ReportCountRounded) {
+            phase.reported_bytes -= phase.reported_bytes % limits.report_bytes.max(1);
         }
         if bugs.has(Bug::ReportsRunAhead) {
             phase.reported_bytes = phase.identity.total_bytes;

@@ -110,6 +110,7 @@ bugs! {
     DirectorySyncFailureIgnored ["SR-ERR-004" "SR-PUB-001"] [] "A failed directory sync counts as done.",
     FailedPublishLeavesPartial ["SR-ERR-005"] ["A16"] "A failed rename forgets the transfer and leaves its partial.",
     OwedRemovalForgotten ["SR-ERR-005"] [] "A failed removal is forgotten.",
+    RestartDisownsPartial ["SR-ERR-005" "SR-ABT-001"] [] "A failed removal is forgotten where a start's only chunk got a verdict.",
     RemovalHidesCause ["SR-ERR-005"] [] "A failed removal takes the place of the first cause.",
     // The state machine and its bounds.
     CommitForgotten ["SR-CON-001"] [] "A commit is not remembered.",
@@ -126,6 +127,7 @@ bugs! {
     RecoveryStopsAtOrphan ["SR-REC-003"] ["B4"] "An orphan that cannot be removed refuses the opening.",
     // Progress.
     ReportCounterReset ["SR-PRG-001"] [] "Reports start again from 0 with every chunk.",
+    ReportCountRounded ["SR-PRG-001"] [] "After a report the count goes on from the last whole step, not from the bytes reported.",
     RestartKeepsReports ["SR-PRG-001"] [] "A start keeps the count of the old attempt's reports.",
     ReportsRunAhead ["SR-PRG-001"] [] "The total is reported when the first bytes are in.",
     FollowingEarly ["SR-PRG-002"] [] "`Following` is reported when all bytes are in, before the commit.",

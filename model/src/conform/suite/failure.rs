@@ -196,6 +196,22 @@ fn removals(to: &mut Writer) {
         "a failed removal does not hide the verdict",
         [open(), one.start(3), away, directory, one.at(3, "", true), one.rest(3)],
     );
+    let [away, directory] = replace();
+    to.put(
+        "SR-ERR-005/a-start-that-is-a-verdict",
+        "what a start's only chunk could not remove of the attempt before stays owed",
+        [
+            open(),
+            one.start(3),
+            away,
+            directory,
+            one.at(0, "abc", true),
+            abort("db"),
+            take_away(&receive("db.partial")),
+            abort("db"),
+            one.whole(),
+        ],
+    );
     to.put(
         "SR-ERR-001/the-partial-is-gone-already",
         "that the partial is gone is no failed removal",
@@ -308,6 +324,18 @@ fn single_calls(to: &mut Writer) {
             one.start(3),
             fail("remove", "other"),
             one.at(3, "", true),
+            abort("db"),
+            one.whole(),
+        ],
+    );
+    to.put(
+        "SR-ERR-005/single-remove-at-a-start-that-is-a-verdict",
+        "what a start's only chunk could not remove of the attempt before stays owed",
+        [
+            open(),
+            one.start(3),
+            fail("remove", "other"),
+            one.at(0, "abc", true),
             abort("db"),
             one.whole(),
         ],
