@@ -47,7 +47,7 @@ pub mod tokio;
 pub mod wire;
 
 #[cfg(feature = "tokio")]
-pub use crate::tokio::SnapshotReceiver;
+pub use crate::tokio::{SnapshotReceiver, StreamError};
 #[cfg(feature = "std")]
 pub use executor::{AbortError, ChunkOutcome, OpenError, Options, ReceiveError, Receiver};
 pub use protocol::{DatabaseId, Envelope, OlderStart, Progress, Rejection};

@@ -54,7 +54,11 @@ function chunk(e) {
 }
 function abort(q) {
   if ('database_id' in q) { if (typeof q.database_id !== 'string' || !valid(q.database_id)) no('invalid_database_id'); io('remove', () => end(q.database_id)); }
-  else for (const id of new Set([...run.keys(), ...owed])) io('remove', () => end(id));
+  else {
+    let left;
+    for (const id of new Set([...run.keys(), ...owed])) try { io('remove', () => end(id)) } catch (x) { left = x }
+    if (left) throw left;
+  }
   return { reply: 'aborted' };
 }
 for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -264,6 +264,7 @@ fn usage(message: &str) -> io::Result<u8> {
 /// A pass without the results that it was asked to have is none.
 fn completed(code: u8, is_incomplete: bool) -> u8 {
     if code == PASS && is_incomplete {
+        println!("COULD NOT CHECK all of it (--complete): results are missing or stale, as told above");
         COULD_NOT_CHECK
     } else {
         code

@@ -120,7 +120,7 @@ fn tell_layers(bugs: &[BugResult]) {
 }
 
 fn tell_defects() {
-    println!("\nthe starting design as a whole (INCIDENTS A), and what the checker finds in it unasked:");
+    println!("\nthe starting design as a whole (A in SPEC.md, Incidents), and what the checker finds in it unasked:");
     for defect in defects(Bugs::starting_design(), DEFECT_STATES_MAX) {
         println!("{:>5} steps  {:<24}  {}", defect.steps, defect.system, defect.rule);
     }

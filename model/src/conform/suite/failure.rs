@@ -196,6 +196,27 @@ fn removals(to: &mut Writer) {
         "a failed removal does not hide the verdict",
         [open(), one.start(3), away, directory, one.at(3, "", true), one.rest(3)],
     );
+    // Whichever a receiver begins with, one of the two comes after one that stays.
+    let (first, second) = (one.clone().of("a"), one.clone().of("b"));
+    for (name, stays) in [
+        ("SR-ABT-001/of-all-where-the-first-stays", "a.partial"),
+        ("SR-ABT-001/of-all-where-the-last-stays", "b.partial"),
+    ] {
+        to.put(
+            name,
+            "an abort of all ends those behind one whose removal fails",
+            [
+                open(),
+                first.start(3),
+                second.start(2),
+                take_away(&receive(stays)),
+                place(&receive(stays), Thing::Directory),
+                ABORT_ALL,
+                first.rest(3),
+                second.rest(2),
+            ],
+        );
+    }
     let [away, directory] = replace();
     to.put(
         "SR-ERR-005/a-start-that-is-a-verdict",
