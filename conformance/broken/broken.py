@@ -536,6 +536,8 @@ BUGS = {
 ADAPTER_BUGS = {
     "OpeningTellsClosing": ("SR-REC-004", "opening another directory fails where the old one's partial cannot be removed", [
         ("        self.close(request)\n        self.open_one =", "        if self.open_one:\n            self.open_one.abort()\n        self.close(request)\n        self.open_one =")]),
+    "ClosingTellsRemoval": ("SR-REC-004", "a closing answers that the partial could not be removed", [
+        ("            before.close()\n", "            if request['op'] == 'close':\n                before.abort()\n            before.close()\n")]),
     "NumbersWrapped": ("SR-SEC-003", "numbers are cut to 64 and 32 bits", [
         ("if type(value) is not int or not 0 <= value <= most:", "value = int(value) & most\n        if False:")]),
     "FieldsMayBeMissing": ("SR-SEC-003", "a missing number is 0", [

@@ -214,8 +214,10 @@ fn an_opening_that_tells_a_failed_removal_is_blamed_on_what_removed() {
         all.retain(|scenario| clauses.contains(&scenario.clause.as_str()));
         all
     };
-    let cases: [(&str, &[&str]); 2] = [
+    let cases: [(&str, &[&str]); 3] = [
         ("OpeningTellsClosing", &["SR-REC-004"]),
+        // Its process ends after the wrong answer: the scenario behind it was told as broken.
+        ("ClosingTellsRemoval", &["SR-REC-004"]),
         // A directory of an orphan's name stops its own opening, too.
         ("SecondTellsRemoval", &["SR-REC-001", "SR-REC-003"]),
     ];
@@ -228,6 +230,12 @@ fn an_opening_that_tells_a_failed_removal_is_blamed_on_what_removed() {
             .filter(|clause| clause.verdict == ClauseVerdict::Fail);
         let failed: Vec<&str> = failed.map(|clause| clause.id).collect();
         assert_eq!(failed, clauses, "{name}: {}", report::terminal(&results));
+        assert_eq!(
+            results.verdict(),
+            RunVerdict::Fail,
+            "{name}: {}",
+            report::terminal(&results)
+        );
     }
 }
 

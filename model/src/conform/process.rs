@@ -177,6 +177,8 @@ impl Process {
     fn close(&mut self) -> Result<Reply, Box<Broken>> {
         let reply = self.ask("close", json!({}))?;
         if reply != Reply::Closed {
+            // A wrong answer is judged; whether it goes on after it is no fault of the next scenario.
+            self.running.take().map(Running::end);
             return Ok(reply);
         }
         let Some(running) = &mut self.running else {
