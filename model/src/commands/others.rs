@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use snapshot_receiver::protocol::Crc32c;
-use snapshot_receiver_model::bugs::hunt::{defects, hunt, hunt_all};
+use snapshot_receiver_model::bugs::hunt::{Defect, control, defects, hunt, hunt_all};
 use snapshot_receiver_model::bugs::{Bug, Bugs, claims};
 use snapshot_receiver_model::check::Blindness;
 use snapshot_receiver_model::conform::recorded::{self, RecordedError};
@@ -48,6 +48,12 @@ pub(super) fn bugs(options: &BugOptions) -> io::Result<u8> {
     // A seeded bug may make `step` panic: that is a broken rule, and is told as one.
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
+    let own_defects = control();
+    if !own_defects.is_empty() {
+        tell_failed_control(&own_defects);
+        return Ok(FAILED);
+    }
+    println!("control: the receiver without a seeded bug breaks no rule where they are looked for\n");
     println!("{}", terminal::BUGS_HEADING);
     let tell = |result: &BugResult| println!("{}", terminal::bug(result));
     let mut bugs = if options.bug.is_empty() {
@@ -121,9 +127,23 @@ fn tell_layers(bugs: &[BugResult]) {
 
 fn tell_defects() {
     println!("\nthe starting design as a whole (A in SPEC.md, Incidents), and what the checker finds in it unasked:");
-    for defect in defects(Bugs::starting_design(), DEFECT_STATES_MAX) {
-        println!("{:>5} steps  {:<24}  {}", defect.steps, defect.system, defect.rule);
-    }
+    defects(Bugs::starting_design(), DEFECT_STATES_MAX)
+        .iter()
+        .for_each(tell_defect);
+}
+
+fn tell_failed_control(own: &[Defect]) {
+    println!("without any bug seeded, the receiver breaks:");
+    own.iter().for_each(tell_defect);
+    println!(
+        "\nFAIL: the receiver breaks {} rules by itself, so that catching a seeded bug would show nothing; none was \
+         hunted. `cargo gate` shows what is wrong",
+        own.len()
+    );
+}
+
+fn tell_defect(defect: &Defect) {
+    println!("{:>5} steps  {:<24}  {}", defect.steps, defect.system, defect.rule);
 }
 
 pub(super) fn spec(markdown: bool, options: &LayerOptions) -> io::Result<u8> {
